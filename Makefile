@@ -1,0 +1,27 @@
+# unclouded: `make` lists what can be made.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test install-deps lint build wasm-check
+
+help: ## list these targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
+
+demo: ## build, then remove the clouds of the bundled Sentinel-2 scene (only Rust needed beforehand)
+	@.ci/demo
+
+build: ## build the program for this machine, with GPU support: target/release/unclouded
+	@.ci/install-deps
+	cargo build --release --locked -p unclouded
+
+test: ## everything that must pass: format, lint, tests, Python checks, wasm32
+	@.ci/test
+
+lint: ## format and lint only
+	cargo fmt --all --check
+	cargo clippy --release --locked --workspace --all-targets -- -D warnings
+
+wasm-check: ## check that the core compiles for the browser
+	@.ci/wasm-check
+
+install-deps: ## install what the build and the tests need (Debian, Ubuntu)
+	@.ci/install-deps test

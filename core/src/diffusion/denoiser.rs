@@ -1,0 +1,43 @@
+//! The one interface between samplers and networks: a denoiser returns the x0 estimate.
+
+use burn::tensor::Tensor;
+
+/// How noisy an image is: `x = alpha * x0 + sigma * n` with n ~ N(0, 1).
+///
+/// Variance-preserving schedules have `alpha² + sigma² = 1`, variance-exploding ones
+/// (Karras) have `alpha = 1`. The clean image is `alpha = 1, sigma = 0`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NoiseLevel {
+    /// Factor on the clean image.
+    pub alpha: f64,
+    /// Standard deviation of the noise.
+    pub sigma: f64,
+    /// What a discrete-time network was trained to see as its time: the index into the
+    /// schedule. Networks conditioned on sigma ignore it.
+    pub timestep: f64,
+}
+
+impl NoiseLevel {
+    /// The noise-free level.
+    pub const CLEAN: NoiseLevel = NoiseLevel {
+        alpha: 1.0,
+        sigma: 0.0,
+        timestep: 0.0,
+    };
+
+    /// Noise relative to signal, `sigma / alpha`: the sigma of Karras et al. 2022.
+    pub fn relative_sigma(&self) -> f64 {
+        self.sigma / self.alpha
+    }
+}
+
+/// A network with everything it is conditioned on, seen as a function from a noisy image to
+/// the x0 estimate, whatever the network itself predicts (eps, x0, v, EDM).
+pub trait Denoiser {
+    /// The x0 estimate for a batch at one noise level.
+    ///
+    /// # Shapes
+    /// - `x`: `[batch, bands, height, width]`
+    /// - output: the same
+    fn denoise(&self, x: Tensor<4>, level: NoiseLevel) -> Tensor<4>;
+}

@@ -1,0 +1,127 @@
+//! The training loss: what a batch of clean images costs a network, whatever it predicts.
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::denoiser::NoiseLevel;
+use super::prediction::Prediction;
+use crate::unet::UNet;
+
+/// The noise levels a variance-exploding network is trained at: `ln sigma ~ N(mean, std²)`
+/// (Karras et al. 2022, table 1, P_mean and P_std).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoiseDistribution {
+    /// P_mean.
+    pub mean: f64,
+    /// P_std.
+    pub std: f64,
+}
+
+impl NoiseDistribution {
+    /// A noise level from a standard normal value; for variance-preserving schedules the normal
+    /// value is turned into a uniformly drawn timestep (Ho et al. 2020, algorithm 1).
+    ///
+    /// `levels` are the schedule's [training levels](super::schedule::Schedule::training_levels).
+    pub fn level(&self, levels: &[NoiseLevel], normal: f32) -> NoiseLevel {
+        let normal = f64::from(normal);
+        match levels.len() {
+            0 => NoiseLevel {
+                alpha: 1.0,
+                sigma: (self.mean + self.std * normal).exp(),
+                timestep: 0.0,
+            },
+            n => levels[((normal_cdf(normal) * n as f64) as usize).min(n - 1)],
+        }
+    }
+}
+
+/// The normal distribution function (Abramowitz & Stegun 26.2.17, error below 1e-7).
+fn normal_cdf(x: f64) -> f64 {
+    let t = 1.0 / (1.0 + 0.231_641_9 * x.abs());
+    let poly = t
+        * (0.319_381_530
+            + t * (-0.356_563_782
+                + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
+    let tail = (-x * x / 2.0).exp() / std::f64::consts::TAU.sqrt() * poly;
+    if x < 0.0 { tail } else { 1.0 - tail }
+}
+
+/// A batch of clean images with their noise, what is known of them, and how noisy they are.
+#[derive(Debug, Clone)]
+pub struct LossBatch {
+    /// `[batch, bands, height, width]`, in network units.
+    pub clean: Tensor<4>,
+    /// Standard normal, shaped like `clean`.
+    pub noise: Tensor<4>,
+    /// 1 = counts, `[batch, 1, height, width]`.
+    pub mask: Tensor<4>,
+    /// `[batch, conditioning_bands, height, width]`; the network's input is masked when given.
+    pub conditioning: Option<Tensor<4>>,
+    /// One level a batch item.
+    pub levels: Vec<NoiseLevel>,
+}
+
+/// Squared error of the network's own output over the masked pixels, each tile counting the same.
+///
+/// The output is trained towards `(x0 - c_skip x) / c_out`, which is eps, x0 or v for the
+/// networks of those names (Ho et al. 2020, eq. 14; Salimans & Ho 2022) and the EDM loss with
+/// its weight `lambda = 1 / c_out²` (Karras et al. 2022, eq. 8) for EDM.
+///
+/// # Shapes
+/// - output: `[1]`
+pub fn denoising(unet: &UNet, prediction: Prediction, batch: LossBatch) -> Tensor<1> {
+    let LossBatch {
+        clean,
+        noise,
+        mask,
+        conditioning,
+        levels,
+    } = batch;
+    let device = clean.device();
+    let [items, bands, _, _] = clean.dims();
+    let per_item = |f: &dyn Fn(NoiseLevel) -> f64| {
+        let values: Vec<f32> = levels.iter().map(|l| f(*l) as f32).collect();
+        Tensor::<1>::from_floats(values.as_slice(), &device)
+    };
+    let image = |f: &dyn Fn(NoiseLevel) -> f64| per_item(f).reshape([items, 1, 1, 1]);
+
+    let x = clean.clone() * image(&|l| l.alpha) + noise.clone() * image(&|l| l.sigma);
+    let mut input = x * image(&|l| prediction.scaling(l).c_in);
+    if let Some(conditioning) = conditioning {
+        input = Tensor::cat(vec![input * mask.clone(), conditioning], 1);
+    }
+    let output = unet.forward(input, per_item(&|l| prediction.scaling(l).c_noise), None);
+    let target =
+        clean * image(&|l| prediction.target(l).0) + noise * image(&|l| prediction.target(l).1);
+    let error = (output - target).square() * mask.clone();
+    let pixels = mask.sum_dims(&[1, 2, 3]) * bands as f64 + 1e-6;
+    (error.sum_dims(&[1, 2, 3]) / pixels).mean()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diffusion::schedule::Schedule;
+
+    #[test]
+    fn normal_values_become_uniform_timesteps() {
+        let schedule = Schedule::Linear {
+            timesteps: 1000,
+            beta_start: 1e-4,
+            beta_end: 0.02,
+        };
+        let levels = schedule.training_levels();
+        let p = NoiseDistribution {
+            mean: 0.0,
+            std: 1.0,
+        };
+        for (normal, timestep) in [(0.0, 500.0), (-6.0, 0.0), (6.0, 999.0), (1.0, 841.0)] {
+            let got = p.level(&levels, normal).timestep;
+            assert!(
+                (got - timestep).abs() <= 1.0,
+                "{normal}: expected {timestep}, got {got}"
+            );
+        }
+    }
+}

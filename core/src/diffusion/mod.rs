@@ -1,0 +1,10 @@
+//! Schedules, denoisers, samplers, conditioning, noise and losses.
+
+pub mod conditioning;
+pub mod denoiser;
+pub mod loss;
+pub mod network;
+pub mod noise;
+pub mod prediction;
+pub mod sampler;
+pub mod schedule;

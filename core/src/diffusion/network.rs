@@ -1,0 +1,45 @@
+//! A trained network as a [`Denoiser`]: the wrapper that knows what it predicts.
+
+use burn::tensor::{Int, Tensor};
+
+use super::denoiser::{Denoiser, NoiseLevel};
+use super::prediction::Prediction;
+use crate::unet::UNet;
+
+/// A U-Net with what it predicts and everything it is conditioned on.
+pub struct NetworkDenoiser<'a> {
+    /// The network.
+    pub unet: &'a UNet,
+    /// What its output means.
+    pub prediction: Prediction,
+    /// Concatenated channels, `[batch, conditioning_bands, height, width]`.
+    pub conditioning: Option<Tensor<4>>,
+    /// 1 = fill, `[batch, 1, height, width]`: where the residual is known to be zero the network
+    /// is shown zero, as in training.
+    pub mask: Option<Tensor<4>>,
+    /// Class labels, `[batch]`.
+    pub class: Option<Tensor<1, Int>>,
+}
+
+impl Denoiser for NetworkDenoiser<'_> {
+    fn denoise(&self, x: Tensor<4>, level: NoiseLevel) -> Tensor<4> {
+        let s = self.prediction.scaling(level);
+        let [batch, ..] = x.dims();
+        let device = x.device();
+        let x = match &self.mask {
+            Some(mask) => x * mask.clone(),
+            None => x,
+        };
+        let mut input = x.clone() * s.c_in;
+        if let Some(conditioning) = &self.conditioning {
+            input = Tensor::cat(vec![input, conditioning.clone()], 1);
+        }
+        let time = Tensor::full([batch], s.c_noise, &device);
+        let output = self.unet.forward(input, time, self.class.clone());
+        let denoised = x * s.c_skip + output * s.c_out;
+        match &self.mask {
+            Some(mask) => denoised * mask.clone(),
+            None => denoised,
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! Noise schedules: how noisy each timestep is, and which noise levels a sampler visits.
+//!
+//! All of it is host arithmetic in f64, done once a run.
+
+use std::f64::consts::FRAC_PI_2;
+
+use serde::{Deserialize, Serialize};
+
+use super::denoiser::NoiseLevel;
+use crate::error::{Error, Result};
+
+/// Largest beta of the schedules that are defined through alpha-bar (Nichol & Dhariwal 2021,
+/// sect. 3.2): keeps the last steps of a schedule that ends at zero signal finite.
+const MAX_BETA: f64 = 0.999;
+
+/// Most timesteps or steps a file may ask for; far beyond any use.
+const MAX_STEPS: usize = 100_000;
+
+/// A noise schedule as the model card stores it, e.g. `{"name": "linear", "timesteps": 1000}`.
+///
+/// All but `karras` are variance-preserving: `alpha² = alpha-bar`, `sigma² = 1 - alpha-bar`,
+/// where alpha-bar is the running product of `1 - beta`. Left-out numbers take the values of
+/// the papers. `timesteps` does not rescale the betas: 1e-4 to 0.02 are meant for 1000.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Schedule {
+    /// Betas linear in the timestep (Ho et al. 2020, sect. 4).
+    Linear {
+        /// Length T of the diffusion.
+        #[serde(default = "thousand")]
+        timesteps: usize,
+        /// First beta.
+        #[serde(default = "linear_start")]
+        beta_start: f64,
+        /// Last beta.
+        #[serde(default = "linear_end")]
+        beta_end: f64,
+    },
+    /// Square roots of the betas linear in the timestep (Rombach et al. 2022); some code calls
+    /// this one «linear».
+    ScaledLinear {
+        /// Length T of the diffusion.
+        #[serde(default = "thousand")]
+        timesteps: usize,
+        /// First beta.
+        #[serde(default = "scaled_start")]
+        beta_start: f64,
+        /// Last beta.
+        #[serde(default = "scaled_end")]
+        beta_end: f64,
+    },
+    /// alpha-bar a squared cosine (Nichol & Dhariwal 2021, eq. 17, s = 0.008).
+    Cosine {
+        /// Length T of the diffusion.
+        #[serde(default = "thousand")]
+        timesteps: usize,
+    },
+    /// Betas a sigmoid over -6..6 (Xu et al. 2022, GeoDiff).
+    SigmoidBeta {
+        /// Length T of the diffusion.
+        #[serde(default = "thousand")]
+        timesteps: usize,
+        /// Lower end of the sigmoid.
+        #[serde(default = "linear_start")]
+        beta_start: f64,
+        /// Upper end of the sigmoid.
+        #[serde(default = "linear_end")]
+        beta_end: f64,
+    },
+    /// alpha-bar a sigmoid over -3..3 with temperature 1 (Jabri et al. 2022; Chen 2023).
+    SigmoidAlphaBar {
+        /// Length T of the diffusion.
+        #[serde(default = "thousand")]
+        timesteps: usize,
+    },
+    /// Variance-exploding sigmas (Karras et al. 2022, eq. 5).
+    Karras {
+        /// Smallest sigma.
+        #[serde(default = "karras_min")]
+        sigma_min: f64,
+        /// Largest sigma.
+        #[serde(default = "karras_max")]
+        sigma_max: f64,
+        /// Crowds the steps towards small sigmas.
+        #[serde(default = "karras_rho")]
+        rho: f64,
+    },
+}
+
+fn thousand() -> usize {
+    1000
+}
+fn linear_start() -> f64 {
+    1e-4
+}
+fn linear_end() -> f64 {
+    0.02
+}
+fn scaled_start() -> f64 {
+    0.00085
+}
+fn scaled_end() -> f64 {
+    0.012
+}
+fn karras_min() -> f64 {
+    0.002
+}
+fn karras_max() -> f64 {
+    80.0
+}
+fn karras_rho() -> f64 {
+    7.0
+}
+
+/// Which timesteps of a variance-preserving schedule a short run visits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Spacing {
+    /// Multiples of T / steps from 0: never reaches T - 1 (Ho et al. 2020, DDIM).
+    Leading,
+    /// Both ends included.
+    Linspace,
+    /// Counted back from T - 1 (Lin et al. 2024, table 2): starts from pure noise.
+    #[default]
+    Trailing,
+    /// Karras et al. 2022 sigmas between the schedule's own ends, timesteps between integers.
+    Karras,
+}
+
+impl Schedule {
+    /// Rejects numbers no honest model card holds (the card may come from a hostile file).
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the first field that is out of range.
+    pub fn validate(&self) -> Result<()> {
+        let check = |ok: bool, what, expected: &str, got: String| {
+            let hint = "see the schedule in the model card or the training recipe";
+            let expected = expected.to_owned();
+            if ok {
+                Ok(())
+            } else {
+                Err(Error::Setting {
+                    what,
+                    expected,
+                    got,
+                    hint,
+                })
+            }
+        };
+        if let Some(t) = self.timesteps() {
+            check(
+                (1..=MAX_STEPS).contains(&t),
+                "timesteps",
+                "1 to 100000",
+                t.to_string(),
+            )?;
+        }
+        match *self {
+            Schedule::Linear {
+                beta_start: a,
+                beta_end: b,
+                ..
+            }
+            | Schedule::ScaledLinear {
+                beta_start: a,
+                beta_end: b,
+                ..
+            }
+            | Schedule::SigmoidBeta {
+                beta_start: a,
+                beta_end: b,
+                ..
+            } => check(
+                0.0 < a && a <= b && b < 1.0,
+                "beta_start, beta_end",
+                "increasing, between 0 and 1",
+                format!("{a}, {b}"),
+            ),
+            Schedule::Karras {
+                sigma_min,
+                sigma_max,
+                rho,
+            } => {
+                check(
+                    0.0 < sigma_min && sigma_min < sigma_max && sigma_max < 1e6,
+                    "sigma_min, sigma_max",
+                    "increasing, between 0 and 1e6",
+                    format!("{sigma_min}, {sigma_max}"),
+                )?;
+                check(
+                    (0.1..=100.0).contains(&rho),
+                    "rho",
+                    "0.1 to 100",
+                    rho.to_string(),
+                )
+            }
+            Schedule::Cosine { .. } | Schedule::SigmoidAlphaBar { .. } => Ok(()),
+        }
+    }
+
+    /// Length T of a variance-preserving schedule; none for `karras`, which is continuous.
+    pub fn timesteps(&self) -> Option<usize> {
+        match *self {
+            Schedule::Linear { timesteps, .. }
+            | Schedule::ScaledLinear { timesteps, .. }
+            | Schedule::Cosine { timesteps }
+            | Schedule::SigmoidBeta { timesteps, .. }
+            | Schedule::SigmoidAlphaBar { timesteps } => Some(timesteps),
+            Schedule::Karras { .. } => None,
+        }
+    }
+
+    /// The betas of timesteps 0 to T - 1; empty for `karras`.
+    pub fn betas(&self) -> Vec<f64> {
+        match *self {
+            Schedule::Linear {
+                timesteps,
+                beta_start,
+                beta_end,
+            } => linspace(beta_start, beta_end, timesteps).collect(),
+            Schedule::ScaledLinear {
+                timesteps,
+                beta_start,
+                beta_end,
+            } => linspace(beta_start.sqrt(), beta_end.sqrt(), timesteps)
+                .map(|b| b * b)
+                .collect(),
+            Schedule::Cosine { timesteps } => {
+                let s = 0.008;
+                betas_of(timesteps, |t| {
+                    ((t + s) / (1.0 + s) * FRAC_PI_2).cos().powi(2)
+                })
+            }
+            Schedule::SigmoidBeta {
+                timesteps,
+                beta_start,
+                beta_end,
+            } => linspace(-6.0, 6.0, timesteps)
+                .map(|x| sigmoid(x) * (beta_end - beta_start) + beta_start)
+                .collect(),
+            Schedule::SigmoidAlphaBar { timesteps } => {
+                let (start, end) = (-3.0, 3.0);
+                let span = sigmoid(end) - sigmoid(start);
+                betas_of(timesteps, |t| {
+                    (sigmoid(end) - sigmoid(t * (end - start) + start)) / span
+                })
+            }
+            Schedule::Karras { .. } => Vec::new(),
+        }
+    }
+
+    /// alpha-bar of timesteps 0 to T - 1: the running product of `1 - beta`.
+    pub fn alphas_cumprod(&self) -> Vec<f64> {
+        let mut product = 1.0;
+        let next = |beta: f64| {
+            product *= 1.0 - beta;
+            product
+        };
+        self.betas().into_iter().map(next).collect()
+    }
+
+    /// The noise levels of timesteps 0 to T - 1, what a discrete-time network is trained at;
+    /// empty for `karras`.
+    pub fn training_levels(&self) -> Vec<NoiseLevel> {
+        let level = |(t, bar): (usize, f64)| NoiseLevel {
+            alpha: bar.sqrt(),
+            sigma: (1.0 - bar).sqrt(),
+            timestep: t as f64,
+        };
+        self.alphas_cumprod()
+            .into_iter()
+            .enumerate()
+            .map(level)
+            .collect()
+    }
+
+    /// The levels a sampler of `steps` steps visits, from the noisiest to the clean image:
+    /// `steps + 1` of them. `spacing` does not matter to `karras`.
+    ///
+    /// The last one is [`NoiseLevel::CLEAN`], i.e. diffusers' `set_alpha_to_one` (DDIM),
+    /// `final_sigmas_type = "zero"` (DPM-Solver) and always in DDPM; its `steps_offset` is 0.
+    /// A sampler steps to the next level of the list. diffusers' DDIM and DDPM step to
+    /// `t - T / steps` instead, which is the same for leading and trailing where `steps`
+    /// divides T, but skips or repeats ground in its linspace.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a schedule that is not [valid](Self::validate) and for `steps`
+    /// outside 1..=T.
+    pub fn levels(&self, steps: usize, spacing: Spacing) -> Result<Vec<NoiseLevel>> {
+        self.validate()?;
+        let most = self.timesteps().unwrap_or(MAX_STEPS);
+        if !(1..=most).contains(&steps) {
+            return Err(Error::Setting {
+                what: "steps",
+                expected: format!("1 to {most}"),
+                got: steps.to_string(),
+                hint: "a run cannot take more steps than the model was trained with",
+            });
+        }
+        let mut levels = match *self {
+            Schedule::Karras {
+                sigma_min,
+                sigma_max,
+                rho,
+            } => karras_sigmas(steps, sigma_min, sigma_max, rho)
+                .into_iter()
+                .map(|sigma| NoiseLevel {
+                    alpha: 1.0,
+                    sigma,
+                    timestep: 0.0,
+                })
+                .collect(),
+            _ if spacing == Spacing::Karras => karras_of(&self.training_levels(), steps),
+            _ => {
+                let all = self.training_levels();
+                timesteps(most, steps, spacing)
+                    .into_iter()
+                    .map(|t| all[t])
+                    .collect::<Vec<_>>()
+            }
+        };
+        levels.push(NoiseLevel::CLEAN);
+        Ok(levels)
+    }
+}
+
+/// `n` sigmas from `max` down to `min` (Karras et al. 2022, eq. 5, without its final 0).
+pub fn karras_sigmas(n: usize, min: f64, max: f64, rho: f64) -> Vec<f64> {
+    linspace(max.powf(1.0 / rho), min.powf(1.0 / rho), n)
+        .map(|x| x.powf(rho))
+        .collect()
+}
+
+/// The `steps` timesteps of a run over `total`, descending (Lin et al. 2024, table 2, rounding
+/// half to even as NumPy does). `steps` must be in 1..=`total`; [`Spacing::Karras`] has no
+/// integer timesteps and counts as trailing.
+pub fn timesteps(total: usize, steps: usize, spacing: Spacing) -> Vec<usize> {
+    let round = |x: f64| x.round_ties_even().max(0.0) as usize;
+    let mut ascending: Vec<usize> = match spacing {
+        Spacing::Leading => (0..steps).map(|i| i * (total / steps.max(1))).collect(),
+        Spacing::Linspace => linspace(0.0, total as f64 - 1.0, steps)
+            .map(round)
+            .collect(),
+        Spacing::Trailing | Spacing::Karras => {
+            // NumPy's arange takes its stride from the first two values; that decides ties.
+            let end = total as f64;
+            let stride = end - (end - end / steps as f64);
+            let from_end = |i: usize| round(end - i as f64 * stride).saturating_sub(1);
+            (0..steps).rev().map(from_end).collect()
+        }
+    };
+    ascending.reverse();
+    ascending
+}
+
+/// Karras-spaced levels between the ends of a variance-preserving schedule.
+fn karras_of(all: &[NoiseLevel], steps: usize) -> Vec<NoiseLevel> {
+    let sigmas: Vec<f64> = all.iter().map(NoiseLevel::relative_sigma).collect();
+    let (Some(&min), Some(&max)) = (sigmas.first(), sigmas.last()) else {
+        return Vec::new();
+    };
+    let level = |sigma: f64| {
+        // alpha² + sigma² = 1 with the given ratio.
+        let alpha = (sigma * sigma + 1.0).sqrt().recip();
+        NoiseLevel {
+            alpha,
+            sigma: sigma * alpha,
+            timestep: timestep_of(sigma, &sigmas),
+        }
+    };
+    karras_sigmas(steps, min, max, 7.0)
+        .into_iter()
+        .map(level)
+        .collect()
+}
+
+/// The fractional timestep at which ascending `sigmas`, interpolated in the logarithm, reach
+/// `sigma`.
+fn timestep_of(sigma: f64, sigmas: &[f64]) -> f64 {
+    let high = sigmas
+        .partition_point(|s| *s <= sigma)
+        .clamp(1, sigmas.len().max(2) - 1);
+    match (sigmas.get(high - 1), sigmas.get(high)) {
+        (Some(low), Some(up)) => {
+            let part = (sigma / low).ln() / (up / low).ln();
+            (high - 1) as f64 + part.clamp(0.0, 1.0)
+        }
+        _ => 0.0,
+    }
+}
+
+/// The betas whose running product follows `alpha_bar` over 0..=1, each at most 0.999.
+fn betas_of(timesteps: usize, alpha_bar: impl Fn(f64) -> f64) -> Vec<f64> {
+    let at = |i: usize| alpha_bar(i as f64 / timesteps as f64);
+    (0..timesteps)
+        .map(|i| (1.0 - at(i + 1) / at(i)).min(MAX_BETA))
+        .collect()
+}
+
+/// `n` values from `start` to `end`, both included; `start` alone for n = 1.
+fn linspace(start: f64, end: f64, n: usize) -> impl Iterator<Item = f64> {
+    let step = (end - start) / n.saturating_sub(1).max(1) as f64;
+    (0..n).map(move |i| start + i as f64 * step)
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+#[cfg(test)]
+mod tests;

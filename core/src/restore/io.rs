@@ -1,0 +1,49 @@
+//! What a face gives to `restore` and takes from it: a scene read by windows, rows written in
+//! order.
+
+use crate::error::Result;
+use crate::raster::{Mask, Raster, Window};
+
+/// A part of a scene.
+#[derive(Debug, Clone)]
+pub struct SceneWindow {
+    /// All bands, in scene units; unspecified where not valid.
+    pub image: Raster,
+    /// True = fill.
+    pub mask: Mask,
+    /// True = data; false = nodata, which is neither read nor filled.
+    pub valid: Mask,
+}
+
+/// A scene that is read by windows and never whole.
+pub trait SceneSource {
+    /// Height and width in pixels.
+    fn size(&self) -> (usize, usize);
+    /// Number of bands.
+    fn bands(&self) -> usize;
+    /// Reads a window that lies inside the scene. Visible values are finite.
+    fn read(&mut self, window: Window) -> Result<SceneWindow>;
+}
+
+/// Finished rows of a scene.
+#[derive(Debug, Clone)]
+pub struct FilledRows {
+    /// Which rows; as wide as the scene.
+    pub window: Window,
+    /// All bands in scene units: the mean of the ensemble where filled, as read elsewhere.
+    pub image: Raster,
+    /// Standard deviation in scene units, 0 where not filled; with at least two samples. That of
+    /// the ensemble and, for a band the model does not know, of the local detail that the bands
+    /// it knows do not explain.
+    pub std: Option<Raster>,
+    /// True where filled.
+    pub filled: Mask,
+    /// True = data.
+    pub valid: Mask,
+}
+
+/// Where the filled scene goes.
+pub trait SceneSink {
+    /// Takes finished rows, from top to bottom, every row of the scene exactly once.
+    fn write(&mut self, rows: FilledRows) -> Result<()>;
+}

@@ -1,0 +1,60 @@
+//! Scenes in memory: small images, scoring, timing.
+
+use super::io::{FilledRows, SceneSink, SceneSource, SceneWindow};
+use crate::error::Result;
+use crate::raster::{Mask, Raster, Window};
+
+/// An image under a mask, all of it in memory and of one size.
+pub struct MemorySource<'a> {
+    image: &'a Raster,
+    mask: &'a Mask,
+    valid: &'a Mask,
+}
+
+impl<'a> MemorySource<'a> {
+    /// Put a mask (true = fill) over an image whose pixels are data where `valid`.
+    pub fn new(image: &'a Raster, mask: &'a Mask, valid: &'a Mask) -> Self {
+        MemorySource { image, mask, valid }
+    }
+}
+
+impl SceneSource for MemorySource<'_> {
+    fn size(&self) -> (usize, usize) {
+        (self.image.height, self.image.width)
+    }
+
+    fn bands(&self) -> usize {
+        self.image.bands
+    }
+
+    fn read(&mut self, window: Window) -> Result<SceneWindow> {
+        Ok(SceneWindow {
+            image: self.image.crop(window),
+            mask: self.mask.crop(window),
+            valid: self.valid.crop(window),
+        })
+    }
+}
+
+/// Collects the filled image.
+pub struct MemorySink {
+    /// The image: the mean of the samples where filled.
+    pub image: Raster,
+}
+
+impl MemorySink {
+    /// Room for a filled image like this one.
+    pub fn new(like: &Raster) -> Self {
+        MemorySink {
+            image: Raster::new(like.bands, like.height, like.width),
+        }
+    }
+}
+
+impl SceneSink for MemorySink {
+    fn write(&mut self, rows: FilledRows) -> Result<()> {
+        self.image
+            .paste(rows.window.row, rows.window.col, &rows.image);
+        Ok(())
+    }
+}

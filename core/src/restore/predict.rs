@@ -1,0 +1,202 @@
+//! One batch of tiles through the network: residuals in scene units.
+
+use std::ops::ControlFlow;
+
+use burn::tensor::{Tensor, TensorData};
+
+use super::RestoreSettings;
+use crate::checkpoint::{Conditioning, Model, Normalization};
+use crate::diffusion::conditioning::{self, Summation};
+use crate::diffusion::denoiser::{Denoiser, NoiseLevel};
+use crate::diffusion::network::NetworkDenoiser;
+use crate::diffusion::noise::{NoiseSource, SceneNoise};
+use crate::diffusion::sampler;
+use crate::error::{Error, Result};
+use crate::raster::normalize::TileNorm;
+use crate::raster::{Mask, Raster, Window};
+
+/// The draw that noises the known pixels of a summation; no sampler gets that far.
+const KNOWN_DRAW: usize = u32::MAX as usize;
+
+/// A tile ready for the network.
+#[derive(Debug, Clone)]
+pub(super) struct Tile {
+    /// Where it lies in the scene.
+    pub window: Window,
+    /// Model bands, smoothly filled, in scene units.
+    pub filled: Raster,
+    /// True = not observed: masked or nodata.
+    pub unknown: Mask,
+    /// Mean and contrast of what is visible.
+    pub norm: TileNorm,
+}
+
+/// Residuals to the smooth fill for a batch of (tile, ensemble member), each
+/// `[bands, height, width]` of its window in scene units.
+///
+/// All tiles have one size. The result does not depend on how work is divided into batches,
+/// up to the rounding of the device.
+///
+/// # Errors
+/// [`Error::Interrupted`] when `on_step` breaks off; [`Error::Device`] when the result cannot
+/// be read back.
+pub(super) async fn residuals(
+    model: &Model,
+    settings: &RestoreSettings,
+    levels: &[NoiseLevel],
+    items: &[(&Tile, u64)],
+    on_step: &mut dyn FnMut() -> ControlFlow<()>,
+) -> Result<Vec<Vec<f32>>> {
+    let Some((first, _)) = items.first() else {
+        return Ok(Vec::new());
+    };
+    let (height, width) = (first.window.height, first.window.width);
+    let multiple = model.card.architecture.size_multiple();
+    // A scene smaller than a tile, or an odd tile size, is mirrored up to what the network takes.
+    let size = (
+        height.next_multiple_of(multiple),
+        width.next_multiple_of(multiple),
+    );
+    let (batch, bands) = (items.len(), first.filled.bands);
+    let device = &model.device;
+    let stack = |channels: usize, of: &dyn Fn(&Tile) -> Vec<f32>| {
+        let values: Vec<f32> = items.iter().flat_map(|(tile, _)| of(tile)).collect();
+        Tensor::<4>::from_data(
+            TensorData::new(values, [batch, channels, size.0, size.1]),
+            device,
+        )
+    };
+    let padded = |tile: &Tile| {
+        (
+            tile.filled.pad_reflect(size.0, size.1),
+            tile.unknown.pad_reflect(size.0, size.1),
+        )
+    };
+    let mask = stack(1, &|tile| {
+        padded(tile)
+            .1
+            .data
+            .iter()
+            .map(|m| f32::from(u8::from(*m)))
+            .collect()
+    });
+    let mut noise = SceneNoise {
+        seed: settings.seed,
+        bands,
+        items: items
+            .iter()
+            .map(|(tile, sample)| (*sample, tile.window))
+            .collect(),
+        size,
+    };
+    let start = levels.first().copied().unwrap_or(NoiseLevel::CLEAN);
+    let x = noise.draw(0, device) * start.sigma;
+    let network = |conditioning, mask| NetworkDenoiser {
+        unet: &model.unet,
+        prediction: model.card.prediction,
+        conditioning,
+        mask,
+        class: None,
+    };
+    let mut solve = |denoiser: &dyn Denoiser, noise: &mut SceneNoise| {
+        sampler::sample(
+            settings.sampler,
+            denoiser,
+            x.clone(),
+            levels,
+            settings.eta,
+            noise,
+            &mut |_, _, _| on_step(),
+        )
+    };
+    let scaled = |tile: &Tile| {
+        let mut filled = padded(tile).0;
+        tile.norm.apply(&mut filled);
+        filled.data
+    };
+    let conditional = model.card.conditioning == Conditioning::Concat;
+    let solved = if conditional {
+        let channels = conditioning::concat_bands(bands);
+        let conditioning = stack(channels, &|tile| {
+            let (filled, unknown) = padded(tile);
+            conditioning::concat(&filled, &unknown, &tile.norm)
+        });
+        solve(&network(Some(conditioning), Some(mask)), &mut noise)?
+    } else {
+        let inner = network(None, None);
+        let known = stack(bands, &scaled);
+        let known_noise = noise.draw(KNOWN_DRAW, device);
+        solve(
+            &Summation {
+                inner: &inner,
+                known,
+                mask,
+                noise: known_noise,
+            },
+            &mut noise,
+        )?
+    };
+    let values: Vec<f32> = solved
+        .into_data_async()
+        .await
+        .map_err(|error| Error::Device(error.to_string()))?
+        .iter::<f32>()
+        .collect();
+    if values.iter().any(|value| !value.is_finite()) {
+        return Err(Error::Device("the network returned NaN or infinity".into()));
+    }
+    let per_item = bands * size.0 * size.1;
+    let residual = |(i, (tile, _)): (usize, &(&Tile, u64))| {
+        let data = values[i * per_item..][..per_item].to_vec();
+        let mut image = Raster {
+            bands,
+            height: size.0,
+            width: size.1,
+            data,
+        };
+        if !conditional {
+            let filled = scaled(tile);
+            image
+                .data
+                .iter_mut()
+                .zip(&filled)
+                .for_each(|(value, fill)| *value -= fill);
+        }
+        image
+            .data
+            .iter_mut()
+            .for_each(|value| *value *= tile.norm.scale);
+        image.crop(Window::full(height, width)).data
+    };
+    Ok(items.iter().enumerate().map(residual).collect())
+}
+
+/// Mean and contrast of a tile: of its own visible pixels, of its surroundings when too few of
+/// its own are visible to tell, and `far`, the scene's, when nothing is visible for miles.
+pub(super) fn tile_norm(
+    context: &Raster,
+    visible: &Mask,
+    tile: Window,
+    reach_px: usize,
+    floor: f32,
+    far: TileNorm,
+) -> TileNorm {
+    const ENOUGH: usize = 64;
+    for window in [tile, tile.grow(reach_px, context.height, context.width)] {
+        let seen = visible.crop(window);
+        if seen.count() >= ENOUGH.min(tile.pixels() / 20 + 1) {
+            return TileNorm::from_visible(&context.crop(window), &seen, floor);
+        }
+    }
+    far
+}
+
+/// Search radius of the smooth fill and smallest contrast, from the model card.
+pub(super) fn normalization(model: &Model) -> (usize, f32) {
+    match model.card.normalization {
+        Normalization::TileContrast {
+            fill_distance_px,
+            floor,
+        } => (fill_distance_px, floor),
+    }
+}

@@ -1,0 +1,366 @@
+//! The command line as typed. Each command turns its arguments once into validated settings.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::device::DeviceChoice;
+use crate::progress::ProgressMode;
+
+/// Removes clouds from satellite images with diffusion models
+///
+/// Clear pixels stay bit-identical; filled pixels are marked, and their uncertainty can be
+/// written beside them. Works offline: the default model is inside the program.
+#[derive(Debug, Parser)]
+#[command(
+    name = "unclouded",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 bad usage or input, 130 interrupted.\n\
+    `unclouded COMMAND --help` explains a command in full."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands; their arguments carry the help, short and long.
+#[allow(missing_docs)]
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Restore(RestoreArgs),
+    Train(TrainArgs),
+    Evaluate(EvaluateArgs),
+    Info(InfoArgs),
+}
+
+impl Command {
+    /// How this command shows its progress.
+    pub fn progress(&self) -> ProgressMode {
+        match self {
+            Command::Restore(args) => args.run.progress,
+            Command::Train(args) => args.progress,
+            Command::Evaluate(args) => args.run.progress,
+            Command::Info(_) => ProgressMode::None,
+        }
+    }
+}
+
+const RESTORE_EXAMPLES: &str = "\
+Examples:
+  unclouded restore scene.tif -o clear.tif --mask clouds.tif
+  unclouded restore L2A.tif -o clear.tif --mask SCL.tif --mask-values 3,8,9,10 --dilate-px 8
+  unclouded restore scene.tif -o clear.tif --mask clouds.tif --samples 8 \\
+      --uncertainty std.tif --provenance filled.tif --preview look.png
+  unclouded restore scene.tif -o clear.tif --mask clouds.tif --dry-run";
+
+/// Fill the masked pixels of a scene
+///
+/// Reads any raster GDAL reads and writes a GeoTIFF of the same size, data type, CRS, bands and
+/// metadata in which only masked pixels differ. The output appears under its name only when it
+/// is complete; inputs are never written to.
+#[derive(Debug, Args)]
+#[command(after_help = RESTORE_EXAMPLES)]
+pub struct RestoreArgs {
+    /// The scene with clouds (any raster GDAL reads)
+    pub scene: PathBuf,
+
+    /// The filled scene to write (GeoTIFF)
+    #[arg(short, long, value_name = "OUT")]
+    pub output: PathBuf,
+
+    /// Raster that says where to fill, on the grid of the scene
+    ///
+    /// Its first band is read; pixels whose value is one of --mask-values are filled.
+    #[arg(long, value_name = "M", help_heading = "Mask")]
+    pub mask: Option<PathBuf>,
+
+    /// Values of the mask that mean "fill"
+    ///
+    /// For the scene classification (SCL) of Sentinel-2 L2A: 3 is cloud shadow, 8 and 9 cloud,
+    /// 10 thin cirrus.
+    #[arg(
+        long,
+        value_name = "V,V",
+        value_delimiter = ',',
+        default_value = "1",
+        allow_negative_numbers = true,
+        help_heading = "Mask"
+    )]
+    pub mask_values: Vec<f64>,
+
+    /// Grow the mask by this many pixels
+    ///
+    /// Cloud edges and thin haze reach farther than most masks say.
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Mask")]
+    pub dilate_px: usize,
+
+    /// How and where to compute.
+    #[command(flatten)]
+    pub run: RunArgs,
+
+    /// Bands for the model's inputs, counted from 1, e.g. 3,2,1 for red, green, blue
+    ///
+    /// Guessed from band descriptions, colour interpretation and band count when absent. Every
+    /// band of the scene is filled, also those the model does not know.
+    #[arg(
+        long,
+        value_name = "R,G,B",
+        value_delimiter = ',',
+        help_heading = "Model"
+    )]
+    pub bands: Option<Vec<usize>>,
+
+    /// Also write the standard deviation of the samples, in the scene's units
+    #[arg(long, value_name = "U.tif", help_heading = "More outputs")]
+    pub uncertainty: Option<PathBuf>,
+
+    /// Also write which pixels are nodata (0), observed (1) and filled (2)
+    #[arg(long, value_name = "P.tif", help_heading = "More outputs")]
+    pub provenance: Option<PathBuf>,
+
+    /// Also write a picture: before on the left, after on the right
+    #[arg(long, value_name = "P.png", help_heading = "More outputs")]
+    pub preview: Option<PathBuf>,
+
+    /// Replace outputs that exist
+    #[arg(long)]
+    pub overwrite: bool,
+
+    /// Say what would be done, with memory and time, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// What `restore` and `evaluate` share.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// A model that came with the program, or a checkpoint file
+    #[arg(long, value_name = "NAME|PATH", help_heading = "Model")]
+    pub model: Option<String>,
+
+    /// How to walk from noise to image
+    #[arg(long, value_name = "S", help_heading = "Model")]
+    pub sampler: Option<String>,
+
+    /// Steps of the sampler
+    ///
+    /// A few are enough; more add texture and lose accuracy.
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    pub steps: Option<usize>,
+
+    /// Draw this many fills; their mean is written
+    ///
+    /// More samples lower the error and take proportionally longer.
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    pub samples: Option<usize>,
+
+    /// Seed of the noise; the same seed gives the same output
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Model")]
+    pub seed: u64,
+
+    /// Side of the tiles the model sees
+    #[arg(long, value_name = "N", help_heading = "Computing")]
+    pub tile_px: Option<usize>,
+
+    /// How far neighbouring tiles overlap
+    #[arg(long, value_name = "N", help_heading = "Computing")]
+    pub overlap_px: Option<usize>,
+
+    /// Where to compute: auto, cpu, gpu, gpu:1
+    ///
+    /// auto takes the first hardware GPU, else the processor. A software GPU is used only when
+    /// asked for with gpu.
+    #[arg(
+        long,
+        value_name = "D",
+        default_value = "auto",
+        help_heading = "Computing"
+    )]
+    pub device: DeviceChoice,
+
+    /// How to show progress
+    #[arg(
+        long,
+        value_enum,
+        value_name = "P",
+        default_value_t,
+        help_heading = "Computing"
+    )]
+    pub progress: ProgressMode,
+}
+
+/// Train a model from a recipe
+///
+/// The recipe says which tiles, which network, which schedule and how long. Ctrl-C saves the
+/// state and stops; --resume goes on from there.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  unclouded train recipe.toml --resume")]
+pub struct TrainArgs {
+    /// The recipe
+    #[arg(value_name = "CONFIG.toml")]
+    pub config: PathBuf,
+
+    /// Go on from the state saved last
+    #[arg(long)]
+    pub resume: bool,
+
+    /// Where to compute: auto, cpu, gpu, gpu:1
+    #[arg(long, value_name = "D", default_value = "auto")]
+    pub device: DeviceChoice,
+
+    /// How to show progress
+    #[arg(long, value_enum, value_name = "P", default_value_t)]
+    pub progress: ProgressMode,
+}
+
+const EVALUATE_EXAMPLES: &str = "\
+Examples:
+  unclouded evaluate --clear tiles/ --masks masks/ --json scores.json
+  unclouded evaluate --clear tiles/ --masks clouds.npy --seed 1 --samples 4
+  unclouded evaluate --clear clear.tif --masks clouds.tif --save predictions/";
+
+/// Score a model and the classical fills on clear images under masks
+///
+/// Hides what lies under the mask, fills it, and compares with the truth: the model, the
+/// inverse-distance fill (as gdal_fillnodata) and the mean fill. A mask pixel that is not 0 is
+/// hidden. Images under an empty mask are skipped and counted. 8-bit images are scored on
+/// 0..255, 16-bit ones as Sentinel-2 reflectance (clipped to 0..10000, divided by 10000).
+#[derive(Debug, Args)]
+#[command(after_help = EVALUATE_EXAMPLES)]
+pub struct EvaluateArgs {
+    /// A clear image or a folder of them (png, tif, jpg)
+    #[arg(long, value_name = "DIR|FILE")]
+    pub clear: PathBuf,
+
+    /// A folder of masks NAME.png or NAME.tif, one mask, or a stack FILE.npy to draw from
+    ///
+    /// A stack is uint8 [frames, height, width] or [frames, height, width, 1]. For each image a
+    /// frame, a crop and flips are drawn with --seed so that 5 to 70 % is covered.
+    #[arg(long, value_name = "DIR|FILE")]
+    pub masks: PathBuf,
+
+    /// How and where to compute.
+    #[command(flatten)]
+    pub run: RunArgs,
+
+    /// Bands for the model's inputs, counted from 1, e.g. 3,2,1 for red, green, blue
+    #[arg(
+        long,
+        value_name = "R,G,B",
+        value_delimiter = ',',
+        help_heading = "Model"
+    )]
+    pub bands: Option<Vec<usize>>,
+
+    /// Use the first N images only
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+
+    /// Write the scores as JSON
+    #[arg(long, value_name = "OUT.json")]
+    pub json: Option<PathBuf>,
+
+    /// Write the predictions as images into this folder
+    #[arg(long, value_name = "DIR")]
+    pub save: Option<PathBuf>,
+}
+
+/// Describe a model or a scene
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  unclouded info scene.tif\n  unclouded info model.safetensors --json"
+)]
+pub struct InfoArgs {
+    /// A bundled model's name, a checkpoint file, or a raster
+    #[arg(value_name = "MODEL|SCENE")]
+    pub what: String,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_parser_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn lists_and_defaults_are_read() {
+        let cli = Cli::try_parse_from([
+            "unclouded",
+            "restore",
+            "a.tif",
+            "-o",
+            "b.tif",
+            "--mask",
+            "m.tif",
+            "--mask-values",
+            "3,8,9",
+            "--bands",
+            "3,2,1",
+            "--device",
+            "gpu:1",
+        ]);
+        let Ok(Cli {
+            command: Command::Restore(args),
+        }) = cli
+        else {
+            panic!("restore is not understood: {cli:?}");
+        };
+        assert_eq!(args.mask_values, [3.0, 8.0, 9.0]);
+        assert_eq!(args.bands.as_deref(), Some(&[3, 2, 1][..]));
+        assert_eq!(args.run.device, DeviceChoice::Gpu(Some(1)));
+        assert_eq!((args.run.seed, args.dilate_px), (0, 0));
+    }
+
+    #[test]
+    fn wrong_words_are_usage_errors() {
+        for words in [
+            &["unclouded", "restore", "a.tif"][..],
+            &[
+                "unclouded",
+                "restore",
+                "a.tif",
+                "-o",
+                "b.tif",
+                "--device",
+                "tpu",
+            ],
+            &[
+                "unclouded",
+                "restore",
+                "a.tif",
+                "-o",
+                "b.tif",
+                "--steps",
+                "-1",
+            ],
+            &[
+                "unclouded",
+                "restore",
+                "a.tif",
+                "-o",
+                "b.tif",
+                "--progress",
+                "loud",
+            ],
+        ] {
+            let error = Cli::try_parse_from(words.iter().copied());
+            assert!(
+                error.is_err_and(|error| error.exit_code() == 2),
+                "{words:?}"
+            );
+        }
+    }
+}

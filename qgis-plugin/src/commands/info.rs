@@ -1,0 +1,163 @@
+//! `unclouded info`: what a model or a scene is.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use unclouded_core::checkpoint::{Model, ModelCard};
+use unclouded_core::models::bundled;
+
+use crate::cli::InfoArgs;
+use crate::device::{self, DeviceChoice};
+use crate::failure::{Failure, Result};
+use crate::gdal_io::rgb;
+use crate::gdal_io::scene::{Scene, SceneInfo};
+use crate::models::Checkpoint;
+use crate::progress::Reporter;
+
+/// Run the command.
+///
+/// # Errors
+/// Exit 2 if the argument is neither a model nor a raster.
+pub fn run(args: InfoArgs, reporter: &mut Reporter) -> Result<()> {
+    let (text, json) = if is_model(&args.what) {
+        model(&args.what)?
+    } else {
+        scene(&args.what)?
+    };
+    if args.json {
+        reporter.done(&format!("{json:#}"), Value::Null);
+    } else {
+        reporter.done(&text, Value::Null);
+    }
+    Ok(())
+}
+
+/// A bundled name, or a file called as checkpoints are.
+fn is_model(what: &str) -> bool {
+    bundled().iter().any(|(name, _)| *name == what)
+        || Path::new(what)
+            .extension()
+            .is_some_and(|ending| ending == "safetensors")
+}
+
+fn model(what: &str) -> Result<(String, Value)> {
+    let checkpoint = Checkpoint::find(Some(what))?;
+    let card = checkpoint.card()?;
+    // Loading proves that the weights are complete and fit the architecture.
+    let cpu = device::choose(DeviceChoice::Cpu)?;
+    let Model { sha256, .. } = checkpoint.load(&cpu.device)?;
+    let bytes = checkpoint.bytes.len();
+    Ok((
+        model_text(&card, &sha256, bytes),
+        json!({"kind": "model", "card": card, "sha256": sha256, "bytes": bytes}),
+    ))
+}
+
+fn model_text(card: &ModelCard, sha256: &str, bytes: usize) -> String {
+    let defaults = &card.defaults;
+    let mut text = format!(
+        "{}: {}\n  bands: {}\n  defaults: {}, {} steps, {} samples, tiles of {} px with {} px overlap\n  \
+         trained: {} steps on {} tiles by unclouded {}\n  file: {:.1} MB, sha256 {sha256}\n",
+        card.name,
+        card.description,
+        card.bands.join(" "),
+        defaults.sampler.name(),
+        defaults.steps,
+        defaults.samples,
+        defaults.tile_px,
+        defaults.overlap_px,
+        card.training.steps,
+        card.training.samples_seen,
+        card.version,
+        bytes as f64 / 1e6,
+    );
+    for data in &card.training.data {
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "  data: {} ({}), {}",
+            data.name, data.licence, data.attribution
+        );
+    }
+    for (name, value) in &card.metrics {
+        let _ = writeln!(text, "  {name}: {value:.4}");
+    }
+    text
+}
+
+fn scene(what: &str) -> Result<(String, Value)> {
+    if !Path::new(what).exists() && !what.starts_with("/vsi") {
+        let known: Vec<&str> = bundled().iter().map(|(name, _)| *name).collect();
+        return Err(Failure::mismatch(
+            "info",
+            format!(
+                "a bundled model ({}), a checkpoint or a raster",
+                known.join(", ")
+            ),
+            format!("{what}, which is none of them"),
+        )
+        .hint("check the spelling and the folder"));
+    }
+    let scene = Scene::open(Path::new(what), "raster")?;
+    let rgb: Vec<String> = ["B04", "B03", "B02"].map(str::to_owned).to_vec();
+    let choice = rgb::choose(&scene.info, None, &rgb)?;
+    Ok((
+        scene_text(&scene.info, &choice),
+        json!({
+            "kind": "scene", "scene": scene.info,
+            "rgb": {"bands": choice.bands, "reason": choice.reason},
+        }),
+    ))
+}
+
+fn scene_text(info: &SceneInfo, choice: &rgb::BandChoice) -> String {
+    let mut text = format!(
+        "{}: {}, {} x {} px (width x height), {} bands of {}\n",
+        info.path.display(),
+        info.driver,
+        info.width,
+        info.height,
+        info.bands.len(),
+        info.dtype.name()
+    );
+    let _ = writeln!(text, "  CRS: {}", info.crs.as_deref().unwrap_or("none"));
+    match info.geotransform {
+        Some(g) if g[2] == 0.0 && g[4] == 0.0 => {
+            let _ = writeln!(
+                text,
+                "  upper left: {}, {}; pixel: {} x {}",
+                g[0], g[3], g[1], g[5]
+            );
+        }
+        Some(g) => {
+            let _ = writeln!(text, "  geotransform: {g:?}");
+        }
+        None => text += "  not georeferenced\n",
+    }
+    let nodata = info
+        .nodata
+        .map_or_else(|| "none".to_owned(), |nodata| nodata.to_string());
+    let mask_band = if info.mask_band { ", mask band" } else { "" };
+    let _ = writeln!(text, "  nodata: {nodata}{mask_band}");
+    for band in &info.bands {
+        let _ = write!(
+            text,
+            "  band {}: {} {}",
+            band.number, band.color, band.description
+        );
+        if let Some(scale) = band.scale {
+            let _ = write!(text, ", scale {scale}");
+        }
+        if let Some(offset) = band.offset {
+            let _ = write!(text, ", offset {offset}");
+        }
+        text.push('\n');
+    }
+    let _ = writeln!(
+        text,
+        "  red, green, blue: {:?} ({})",
+        choice.bands, choice.reason
+    );
+    text
+}

@@ -1,0 +1,25 @@
+//! The commands of the program, one a file.
+
+pub mod dry_run;
+pub mod evaluate;
+pub mod info;
+pub mod restore;
+pub mod settings;
+pub mod train;
+
+use crate::cli::Command;
+use crate::failure::Result;
+use crate::progress::Reporter;
+
+/// Run a command.
+///
+/// # Errors
+/// Whatever stops it; its `exit` is the exit code.
+pub fn run(command: Command, reporter: &mut Reporter) -> Result<()> {
+    match command {
+        Command::Restore(args) => restore::run(args, reporter),
+        Command::Train(args) => train::run(&args, reporter),
+        Command::Evaluate(args) => evaluate::run(args, reporter),
+        Command::Info(args) => info::run(args, reporter),
+    }
+}

@@ -1,0 +1,325 @@
+//! Arguments turned once into validated settings: after this, nothing can be a typing error.
+
+use std::path::{Path, PathBuf};
+
+use unclouded_core::checkpoint::ModelCard;
+use unclouded_core::diffusion::sampler::Sampler;
+use unclouded_core::restore::RestoreSettings;
+
+use crate::cli::{RestoreArgs, RunArgs};
+use crate::failure::{Failure, Result};
+use crate::gdal_io::dtype::DataType;
+use crate::gdal_io::pending;
+
+/// More samples than this are a typing error.
+const MOST_SAMPLES: usize = 1024;
+/// More steps than this are a typing error; DDPM was made for 1000.
+const MOST_STEPS: usize = 1000;
+/// Larger tiles do not fit any memory.
+const LARGEST_TILE_PX: usize = 4096;
+/// A mask that has to grow more than this is not a mask.
+const MOST_DILATION_PX: usize = 1000;
+
+/// The files of a restore run: inputs that exist, outputs that may be written.
+#[derive(Debug, Clone)]
+pub struct RestorePaths {
+    /// The cloudy scene.
+    pub scene: PathBuf,
+    /// The mask.
+    pub mask: PathBuf,
+    /// The filled scene.
+    pub output: PathBuf,
+    /// The standard deviation.
+    pub uncertainty: Option<PathBuf>,
+    /// What every pixel is.
+    pub provenance: Option<PathBuf>,
+    /// The picture.
+    pub preview: Option<PathBuf>,
+}
+
+impl RestorePaths {
+    /// Check the paths and the settings that need no file to be opened.
+    ///
+    /// # Errors
+    /// Exit 2, before anything is read.
+    pub fn check(args: &RestoreArgs) -> Result<Self> {
+        if args.uncertainty.is_some() && args.run.samples == Some(1) {
+            return Err(
+                Failure::mismatch("--uncertainty", "at least 2 --samples", "1")
+                    .hint("the uncertainty is the spread of several samples; try --samples 8"),
+            );
+        }
+        range("--dilate-px", args.dilate_px, 0, MOST_DILATION_PX)?;
+        check_run(&args.run)?;
+        let paths = RestorePaths {
+            scene: args.scene.clone(),
+            mask: args.mask.clone().ok_or_else(no_mask)?,
+            output: args.output.clone(),
+            uncertainty: args.uncertainty.clone(),
+            provenance: args.provenance.clone(),
+            preview: args.preview.clone(),
+        };
+        let tifs = [
+            Some(&paths.output),
+            paths.uncertainty.as_ref(),
+            paths.provenance.as_ref(),
+        ];
+        for path in tifs.into_iter().flatten() {
+            ending(path, &["tif", "tiff"], "GeoTIFF")?;
+        }
+        if let Some(path) = &paths.preview {
+            ending(path, &["png"], "PNG")?;
+        }
+        let outputs = paths.outputs();
+        for (position, (name, path)) in outputs.iter().enumerate() {
+            check_output(name, path, args.overwrite, &[&paths.scene, &paths.mask])?;
+            let others = &outputs[..position];
+            if let Some((other, _)) = others.iter().find(|(_, known)| place(known) == place(path)) {
+                return Err(Failure::mismatch(
+                    name,
+                    format!("another file than that of {other}"),
+                    path.display(),
+                )
+                .hint("every output needs a name of its own"));
+            }
+        }
+        Ok(paths)
+    }
+
+    /// Every output with the option that names it.
+    pub fn outputs(&self) -> Vec<(&'static str, &Path)> {
+        [
+            ("--output", Some(&self.output)),
+            ("--uncertainty", self.uncertainty.as_ref()),
+            ("--provenance", self.provenance.as_ref()),
+            ("--preview", self.preview.as_ref()),
+        ]
+        .into_iter()
+        .filter_map(|(name, path)| Some((name, path?.as_path())))
+        .collect()
+    }
+}
+
+/// The folder as the system sees it, and the name in it: equal for two ways to write one file.
+fn place(path: &Path) -> (Option<PathBuf>, Option<std::ffi::OsString>) {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok();
+    (folder, path.file_name().map(ToOwned::to_owned))
+}
+
+fn no_mask() -> Failure {
+    Failure::mismatch("mask", "a raster that marks the clouds", "none")
+        .hint("give one with --mask M.tif, e.g. the SCL band with --mask-values 3,8,9,10")
+}
+
+/// Check the numbers `restore` and `evaluate` share.
+///
+/// # Errors
+/// Exit 2 for a number out of its range or an unknown sampler.
+pub fn check_run(run: &RunArgs) -> Result<()> {
+    if let Some(sampler) = &run.sampler {
+        sampler.parse::<Sampler>()?;
+    }
+    range("--steps", run.steps.unwrap_or(1), 1, MOST_STEPS)?;
+    range("--samples", run.samples.unwrap_or(1), 1, MOST_SAMPLES)?;
+    range("--tile-px", run.tile_px.unwrap_or(64), 16, LARGEST_TILE_PX)?;
+    if let (Some(tile), Some(overlap)) = (run.tile_px, run.overlap_px) {
+        range("--overlap-px", overlap, 0, tile - 1)?;
+    }
+    Ok(())
+}
+
+/// The core's settings: what the user gave, else what the model's card says.
+///
+/// # Errors
+/// Exit 2 if the two contradict each other.
+pub fn core_settings(
+    run: &RunArgs,
+    card: &ModelCard,
+    model_bands: Vec<usize>,
+    least_samples: usize,
+    dtype: Option<DataType>,
+) -> Result<RestoreSettings> {
+    let defaults = &card.defaults;
+    let tile_px = run.tile_px.unwrap_or(defaults.tile_px);
+    // A smaller tile than the model's keeps the model's share of overlap.
+    let overlap_px = run
+        .overlap_px
+        .unwrap_or(defaults.overlap_px * tile_px / defaults.tile_px);
+    range("--overlap-px", overlap_px, 0, tile_px.saturating_sub(1))?;
+    let sampler = match &run.sampler {
+        Some(name) => name.parse()?,
+        None => defaults.sampler,
+    };
+    Ok(RestoreSettings {
+        tile_px,
+        overlap_px,
+        samples: run.samples.unwrap_or(defaults.samples.max(least_samples)),
+        steps: run.steps.unwrap_or(defaults.steps),
+        sampler,
+        seed: run.seed,
+        model_bands,
+        reflectance_scale: dtype.and_then(reflectance_scale),
+        ..RestoreSettings::default()
+    })
+}
+
+/// The value of full brightness that models of this type of image were trained with; floating
+/// point has none that could be relied on.
+pub fn reflectance_scale(dtype: DataType) -> Option<f32> {
+    match dtype {
+        DataType::U8 => Some(255.0),
+        // Digital numbers of Sentinel-2 that 8-bit pictures of it show as white, and that the
+        // bundled model's training tiles were stretched to: reflectance 0.275.
+        DataType::U16 | DataType::I16 => Some(2_750.0),
+        _ => None,
+    }
+}
+
+/// Fails unless `value` lies in `least..=most`, which is not empty.
+fn range(what: &str, value: usize, least: usize, most: usize) -> Result<()> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    let nearest = value.clamp(least, most);
+    Err(Failure::mismatch(what, format!("{least} to {most}"), value)
+        .hint(format!("the nearest it may be: {what} {nearest}")))
+}
+
+fn ending(path: &Path, endings: &[&str], format: &str) -> Result<()> {
+    let own = path
+        .extension()
+        .map(|own| own.to_string_lossy().to_lowercase());
+    if own.as_deref().is_some_and(|own| endings.contains(&own)) {
+        return Ok(());
+    }
+    Err(Failure::mismatch(
+        "output",
+        format!("a name ending in .{} ({format})", endings[0]),
+        path.display(),
+    )
+    .hint(format!(
+        "this output is always a {format}: {}",
+        path.with_extension(endings[0]).display()
+    )))
+}
+
+/// Check that an output may be written: its folder exists, it is no input, and it is new or may
+/// be replaced.
+///
+/// # Errors
+/// Exit 2.
+pub fn check_output(name: &str, path: &Path, overwrite: bool, inputs: &[&Path]) -> Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder
+        && !folder.is_dir()
+    {
+        return Err(
+            Failure::mismatch(name, "a file in a folder that exists", path.display()).hint(
+                format!("make the folder first: mkdir -p {}", folder.display()),
+            ),
+        );
+    }
+    if path.is_dir() {
+        return Err(Failure::mismatch(
+            name,
+            "a file name",
+            format!("the folder {}", path.display()),
+        )
+        .hint("add the name of the file to write"));
+    }
+    let own = path.canonicalize().ok();
+    if own.is_some() && inputs.iter().any(|input| input.canonicalize().ok() == own) {
+        return Err(
+            Failure::mismatch(name, "another file than the inputs", path.display())
+                .hint("inputs are never written to"),
+        );
+    }
+    if !overwrite && path.exists() {
+        return Err(pending::exists(path));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn check(words: &[&str]) -> Result<RestorePaths> {
+        let words = ["unclouded", "restore", "scene.tif", "--mask", "mask.tif"]
+            .iter()
+            .chain(words);
+        match Cli::try_parse_from(words).map(|cli| cli.command) {
+            Ok(Command::Restore(args)) => RestorePaths::check(&args),
+            other => panic!("restore is not understood: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn sound_arguments_pass() {
+        let paths = check(&[
+            "-o",
+            "new.tif",
+            "--uncertainty",
+            "u.tif",
+            "--preview",
+            "p.png",
+        ]);
+        assert!(paths.is_ok_and(|paths| paths.outputs().len() == 3));
+    }
+
+    #[test]
+    fn unsound_arguments_are_named() {
+        for (words, named) in [
+            (
+                &["-o", "new.tif", "--uncertainty", "u.tif", "--samples", "1"][..],
+                "--uncertainty",
+            ),
+            (&["-o", "new.jpg"], ".tif"),
+            (&["-o", "no/such/folder/new.tif"], "--output"),
+            (
+                &["-o", "new.tif", "--provenance", "new.tif"],
+                "--provenance",
+            ),
+            (
+                &["-o", "new.tif", "--provenance", "./new.tif"],
+                "--provenance",
+            ),
+            (&["-o", "new.tif", "--preview", "p.tif"], ".png"),
+            (&["-o", "new.tif", "--steps", "0"], "--steps"),
+            (&["-o", "new.tif", "--samples", "0"], "--samples"),
+            (&["-o", "new.tif", "--sampler", "euler"], "sampler"),
+            (
+                &["-o", "new.tif", "--tile-px", "64", "--overlap-px", "64"],
+                "--overlap-px",
+            ),
+            (&["-o", "new.tif", "--tile-px", "0"], "--tile-px"),
+        ] {
+            let failure = check(words).expect_err("unsound");
+            assert_eq!(failure.exit as u8, 2);
+            assert!(
+                failure.message.contains(named),
+                "{words:?}: {}",
+                failure.message
+            );
+            assert!(failure.hint.is_some(), "{words:?}: no hint");
+        }
+    }
+
+    #[test]
+    fn outputs_neither_replace_nor_hit_inputs() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let old = folder.path().join("old.tif");
+        std::fs::write(&old, "old").expect("written");
+        assert!(check_output("--output", &old, false, &[]).is_err());
+        assert!(check_output("--output", &old, true, &[]).is_ok());
+        assert!(check_output("--output", &old, true, &[&old]).is_err());
+    }
+}

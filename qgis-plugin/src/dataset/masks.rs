@@ -1,0 +1,185 @@
+//! Where the holes of training tiles come from: real mask frames and procedural noise.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use npyz::{DType, NpyFile, Order};
+use unclouded_core::raster::Mask;
+
+use super::augment::{dihedral, random_turn};
+use super::file_problem;
+use super::noise_mask;
+use super::rng::Rng;
+use crate::failure::Result;
+use crate::train_config::MaskConfig;
+
+/// Crops that are tried before a procedural mask takes their place.
+const TRIES: usize = 12;
+/// Mask files of more pixels than this are refused.
+const MAX_VALUES: u64 = 1 << 30;
+
+/// A source of random masks with a cover inside the recipe's range.
+#[derive(Debug)]
+pub struct MaskPool {
+    frames: Vec<Mask>,
+    noise_fraction: f32,
+    min_cover: f32,
+    max_cover: f32,
+}
+
+impl MaskPool {
+    /// Reads the mask files. Frames that are all clear or all masked are left out: no crop
+    /// of theirs is of use.
+    ///
+    /// # Errors
+    /// A file cannot be read, is not 0/1 of `[N, H, W]` or `[N, H, W, 1]`, or none of its
+    /// frames is partly masked.
+    pub fn load(config: &MaskConfig) -> Result<Self> {
+        let mut frames = Vec::new();
+        for path in &config.files {
+            let before = frames.len();
+            frames.extend(read_npy(path)?.into_iter().filter(is_partial));
+            if frames.len() == before {
+                return Err(file_problem(
+                    path,
+                    "frames that are partly masked",
+                    "only frames that are all clear or all masked",
+                    "leave this file out",
+                ));
+            }
+        }
+        Ok(Self {
+            noise_fraction: if frames.is_empty() {
+                1.0
+            } else {
+                config.noise_fraction
+            },
+            frames,
+            min_cover: config.min_cover,
+            max_cover: config.max_cover,
+        })
+    }
+
+    /// Number of partly masked frames.
+    pub fn frames(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// A random mask of `side` by `side` pixels, true = fill, with a cover in the range of the
+    /// recipe, at least one pixel masked and one visible.
+    pub fn draw(&self, rng: &mut Rng, side: usize) -> Mask {
+        if !rng.chance(self.noise_fraction) {
+            for _ in 0..TRIES {
+                let mask = self.crop_frame(rng, side);
+                if self.in_range(&mask) {
+                    return mask;
+                }
+            }
+        }
+        let total = (side * side) as f32;
+        let least = ((self.min_cover * total).ceil() as usize).max(1);
+        let most = ((self.max_cover * total).floor() as usize).min(side * side - 1);
+        let masked = least + rng.below((most + 1).saturating_sub(least));
+        noise_mask::draw(rng, side, masked)
+    }
+
+    fn in_range(&self, mask: &Mask) -> bool {
+        let cover = mask.data.iter().filter(|&&m| m).count() as f32 / mask.data.len() as f32;
+        (self.min_cover..=self.max_cover).contains(&cover)
+    }
+
+    /// A random crop of a random frame, turned; frames smaller than the tile are continued by
+    /// their mirror image.
+    fn crop_frame(&self, rng: &mut Rng, side: usize) -> Mask {
+        let frame = &self.frames[rng.below(self.frames.len())];
+        let mut positions = |len: usize| -> Vec<usize> {
+            let start = rng.below(if len >= side { len - side + 1 } else { len });
+            (start..start + side).map(|i| mirrored(i, len)).collect()
+        };
+        let (rows, cols) = (positions(frame.height), positions(frame.width));
+        let data: Vec<bool> = rows
+            .iter()
+            .flat_map(|&row| {
+                cols.iter()
+                    .map(move |&col| frame.data[row * frame.width + col])
+            })
+            .collect();
+        Mask {
+            height: side,
+            width: side,
+            data: dihedral(&data, side, random_turn(rng, true, true)),
+        }
+    }
+}
+
+/// Index `i` of an endless mirror tiling of `0..len`.
+fn mirrored(i: usize, len: usize) -> usize {
+    let within = i % (2 * len);
+    if within < len {
+        within
+    } else {
+        2 * len - 1 - within
+    }
+}
+
+fn is_partial(mask: &Mask) -> bool {
+    mask.data.contains(&true) && mask.data.contains(&false)
+}
+
+/// Reads frames of `[N, H, W]` or `[N, H, W, 1]`, uint8 0/1 or bool; true = fill.
+///
+/// # Errors
+/// The file cannot be read, has another shape or type, or values other than 0 and 1.
+pub fn read_npy(path: &Path) -> Result<Vec<Mask>> {
+    const EXPECTED: &str = "a .npy of uint8 0/1 or bool, [N, H, W] or [N, H, W, 1]";
+    const HINT: &str = "save it with numpy.save(path, masks.astype('uint8'))";
+    let wrong = |got: String| file_problem(path, EXPECTED, got, HINT);
+    let file = File::open(path).map_err(|e| wrong(e.to_string()))?;
+    let npy = NpyFile::new(BufReader::new(file)).map_err(|e| wrong(e.to_string()))?;
+    let shape = npy.shape().to_vec();
+    let (count, height, width) = match shape[..] {
+        [n, h, w] | [n, h, w, 1] if n > 0 && h > 0 && w > 0 => (n, h, w),
+        _ => return Err(wrong(format!("shape {shape:?}"))),
+    };
+    if npy.order() != Order::C {
+        return Err(wrong("Fortran order".into()));
+    }
+    let descr = match npy.dtype() {
+        DType::Plain(plain) => plain.to_string(),
+        other => other.descr(),
+    };
+    if !["|u1", "|b1", "u1", "b1"].contains(&descr.trim_matches('\'')) {
+        return Err(wrong(format!("type {descr}")));
+    }
+    let plane = height
+        .checked_mul(width)
+        .filter(|&plane| plane <= MAX_VALUES);
+    let total = plane
+        .and_then(|plane| plane.checked_mul(count))
+        .filter(|&n| n <= MAX_VALUES);
+    let (Some(plane), Some(total)) = (plane, total) else {
+        return Err(wrong(format!("shape {shape:?}, too large")));
+    };
+    // Read what is there and compare, as a header may promise more than the file holds.
+    let mut values = Vec::new();
+    npy.into_inner()
+        .take(total)
+        .read_to_end(&mut values)
+        .map_err(|e| wrong(e.to_string()))?;
+    if values.len() as u64 != total {
+        return Err(wrong(format!(
+            "{} of {total} values, the file is cut off",
+            values.len()
+        )));
+    }
+    if let Some(other) = values.iter().find(|&&v| v > 1) {
+        return Err(wrong(format!("a value {other}")));
+    }
+    let frames = values.chunks_exact(plane as usize).map(|frame| Mask {
+        height: height as usize,
+        width: width as usize,
+        data: frame.iter().map(|&v| v == 1).collect(),
+    });
+    Ok(frames.collect())
+}

@@ -1,0 +1,260 @@
+//! The data types of scenes, and how a filled value becomes one of them.
+
+use gdal::raster::{GdalDataType, GdalType};
+use serde::Serialize;
+
+use crate::failure::{Failure, Result};
+
+/// A data type that scenes may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub enum DataType {
+    #[serde(rename = "uint8")]
+    U8,
+    #[serde(rename = "uint16")]
+    U16,
+    #[serde(rename = "int16")]
+    I16,
+    #[serde(rename = "uint32")]
+    U32,
+    #[serde(rename = "int32")]
+    I32,
+    #[serde(rename = "float32")]
+    F32,
+    #[serde(rename = "float64")]
+    F64,
+}
+
+/// Run `$body` with `$T` standing for the Rust type of a [`DataType`].
+#[macro_export]
+macro_rules! for_dtype {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        match $dtype {
+            $crate::gdal_io::dtype::DataType::U8 => {
+                type $T = u8;
+                $body
+            }
+            $crate::gdal_io::dtype::DataType::U16 => {
+                type $T = u16;
+                $body
+            }
+            $crate::gdal_io::dtype::DataType::I16 => {
+                type $T = i16;
+                $body
+            }
+            $crate::gdal_io::dtype::DataType::U32 => {
+                type $T = u32;
+                $body
+            }
+            $crate::gdal_io::dtype::DataType::I32 => {
+                type $T = i32;
+                $body
+            }
+            $crate::gdal_io::dtype::DataType::F32 => {
+                type $T = f32;
+                $body
+            }
+            $crate::gdal_io::dtype::DataType::F64 => {
+                type $T = f64;
+                $body
+            }
+        }
+    };
+}
+
+impl DataType {
+    /// From GDAL's type.
+    ///
+    /// # Errors
+    /// Exit 2 for complex, 8-bit signed and 64-bit integer types.
+    pub fn from_gdal(data_type: GdalDataType, what: &str) -> Result<Self> {
+        Ok(match data_type {
+            GdalDataType::UInt8 => DataType::U8,
+            GdalDataType::UInt16 => DataType::U16,
+            GdalDataType::Int16 => DataType::I16,
+            GdalDataType::UInt32 => DataType::U32,
+            GdalDataType::Int32 => DataType::I32,
+            GdalDataType::Float32 => DataType::F32,
+            GdalDataType::Float64 => DataType::F64,
+            other => {
+                return Err(Failure::mismatch(
+                    format!("data type of the {what}"),
+                    "8-, 16- or 32-bit integer, float32 or float64",
+                    format!("{} ({})", other.name(), other.bits()),
+                )
+                .hint("convert it first, e.g. gdal_translate -ot Float32"));
+            }
+        })
+    }
+
+    /// Whether it holds whole numbers only.
+    pub fn is_integer(self) -> bool {
+        !matches!(self, DataType::F32 | DataType::F64)
+    }
+
+    /// The name in `--json` and messages, e.g. `uint16`.
+    pub fn name(self) -> &'static str {
+        match self {
+            DataType::U8 => "uint8",
+            DataType::U16 => "uint16",
+            DataType::I16 => "int16",
+            DataType::U32 => "uint32",
+            DataType::I32 => "int32",
+            DataType::F32 => "float32",
+            DataType::F64 => "float64",
+        }
+    }
+
+    /// Bytes a value.
+    pub fn bytes(self) -> usize {
+        for_dtype!(self, T => size_of::<T>())
+    }
+}
+
+/// A pixel value as it lies in the file.
+pub trait Native: GdalType + Copy + Default {
+    /// The value in the units of the scene, for the network.
+    fn to_f32(self) -> f32;
+    /// The stored value nearest to `fill`: rounded half away from zero, kept within the type's
+    /// range, and moved to the next representable value if it would be `nodata`.
+    ///
+    /// `fill` must not be NaN.
+    fn from_fill(fill: f32, nodata: Option<Self>) -> Self;
+    /// The nodata value of a band in this type; `None` if it can never occur in it.
+    fn nodata(value: f64) -> Option<Self>;
+    /// Whether this is the nodata value (NaN is NaN whatever its bits).
+    fn is_nodata(self, nodata: Option<Self>) -> bool;
+    /// Neither NaN nor infinite.
+    fn is_finite_value(self) -> bool;
+    /// Equal to the last bit, so that NaN equals the same NaN and 0 differs from -0.
+    fn same_bits(self, other: Self) -> bool;
+}
+
+macro_rules! native_integer {
+    ($($T:ty),*) => {$(
+        impl Native for $T {
+            fn to_f32(self) -> f32 {
+                self as f32
+            }
+
+            fn from_fill(fill: f32, nodata: Option<Self>) -> Self {
+                // f64 holds every 32-bit integer; the cast saturates at the type's range.
+                let exact = f64::from(fill);
+                let value = exact.round() as $T;
+                if nodata != Some(value) {
+                    return value;
+                }
+                let up = exact >= value as f64;
+                match (value.checked_add(1), value.checked_sub(1)) {
+                    (Some(above), Some(below)) => if up { above } else { below },
+                    (Some(only), None) | (None, Some(only)) => only,
+                    (None, None) => value,
+                }
+            }
+
+            fn nodata(value: f64) -> Option<Self> {
+                let stored = value as $T;
+                (stored as f64 == value).then_some(stored)
+            }
+
+            fn is_nodata(self, nodata: Option<Self>) -> bool {
+                nodata == Some(self)
+            }
+
+            fn is_finite_value(self) -> bool {
+                true
+            }
+
+            fn same_bits(self, other: Self) -> bool {
+                self == other
+            }
+        }
+    )*};
+}
+
+macro_rules! native_float {
+    ($($T:ty),*) => {$(
+        impl Native for $T {
+            fn to_f32(self) -> f32 {
+                self as f32
+            }
+
+            fn from_fill(fill: f32, nodata: Option<Self>) -> Self {
+                let value = <$T>::from(fill.clamp(f32::MIN, f32::MAX));
+                if !value.is_nodata(nodata) {
+                    return value;
+                }
+                if value < <$T>::MAX { value.next_up() } else { value.next_down() }
+            }
+
+            fn nodata(value: f64) -> Option<Self> {
+                Some(value as $T)
+            }
+
+            fn is_nodata(self, nodata: Option<Self>) -> bool {
+                nodata.is_some_and(|nodata| self == nodata || (self.is_nan() && nodata.is_nan()))
+            }
+
+            fn is_finite_value(self) -> bool {
+                self.is_finite()
+            }
+
+            fn same_bits(self, other: Self) -> bool {
+                self.to_bits() == other.to_bits()
+            }
+        }
+    )*};
+}
+
+native_integer!(u8, u16, i16, u32, i32);
+native_float!(f32, f64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_rounded_and_kept_in_range() {
+        assert_eq!(u8::from_fill(2.5, None), 3);
+        assert_eq!(u8::from_fill(-7.0, None), 0);
+        assert_eq!(u8::from_fill(300.0, None), 255);
+        assert_eq!(i16::from_fill(-2.5, None), -3);
+        assert_eq!(i16::from_fill(-1e9, None), i16::MIN);
+        assert_eq!(u16::from_fill(70_000.0, None), u16::MAX);
+        assert_eq!(u32::from_fill(f32::MAX, None), u32::MAX);
+        assert_eq!(i32::from_fill(f32::INFINITY, None), i32::MAX);
+        assert_eq!(f32::from_fill(f32::INFINITY, None), f32::MAX);
+        assert_eq!(f64::from_fill(0.1, None), f64::from(0.1_f32));
+    }
+
+    #[test]
+    fn a_fill_never_becomes_nodata() {
+        assert_eq!(u16::from_fill(0.2, Some(0)), 1);
+        assert_eq!(u16::from_fill(-3.0, Some(0)), 1);
+        assert_eq!(u8::from_fill(400.0, Some(255)), 254);
+        assert_eq!(i16::from_fill(-9999.3, Some(-9999)), -10_000);
+        assert_eq!(i16::from_fill(-9998.7, Some(-9999)), -9998);
+        let next = f32::from_fill(-9999.0, Some(-9999.0));
+        assert!(next != -9999.0 && (next + 9999.0).abs() < 0.01);
+        assert_eq!(
+            f32::from_fill(f32::MAX, Some(f32::MAX)),
+            f32::MAX.next_down()
+        );
+        assert_eq!(f64::from_fill(1.0, Some(f64::NAN)), 1.0);
+    }
+
+    #[test]
+    fn nodata_outside_the_type_never_occurs() {
+        assert_eq!(<u8 as Native>::nodata(-9999.0), None);
+        assert_eq!(<u8 as Native>::nodata(0.5), None);
+        assert_eq!(<u8 as Native>::nodata(f64::NAN), None);
+        assert_eq!(<i16 as Native>::nodata(-9999.0), Some(-9999));
+        assert!(f32::NAN.is_nodata(<f32 as Native>::nodata(f64::NAN)));
+    }
+
+    #[test]
+    fn sameness_is_to_the_bit() {
+        assert!(f32::NAN.same_bits(f32::NAN));
+        assert!(!0.0_f32.same_bits(-0.0));
+    }
+}

@@ -1,0 +1,217 @@
+//! A scene that is open for reading, and everything about it that the output must keep.
+
+use std::path::{Path, PathBuf};
+
+use gdal::spatial_ref::SpatialRef;
+use gdal::{Dataset, Metadata};
+use serde::Serialize;
+
+use super::dtype::DataType;
+use super::{ffi, open_raster};
+use crate::failure::{Failure, Result};
+
+/// A wider or higher scene is taken for a hostile header.
+const MAX_SIDE_PX: usize = 1_000_000;
+
+/// What a scene is, for people (`unclouded info`) and for the code that keeps it so.
+#[derive(Debug, Clone, Serialize)]
+pub struct SceneInfo {
+    /// The file.
+    pub path: PathBuf,
+    /// GDAL's name of the format.
+    pub driver: String,
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// The type of every band.
+    pub dtype: DataType,
+    /// The value that means "no data", the same for every band.
+    pub nodata: Option<f64>,
+    /// Whether a mask band says which pixels hold data.
+    pub mask_band: bool,
+    /// The coordinate reference system, e.g. `EPSG:32648 (WGS 84 / UTM zone 48N)`.
+    pub crs: Option<String>,
+    /// GDAL's six numbers from (column, row) to coordinates.
+    pub geotransform: Option<[f64; 6]>,
+    /// The bands, alpha included.
+    pub bands: Vec<BandInfo>,
+}
+
+/// One band of a scene.
+#[derive(Debug, Clone, Serialize)]
+pub struct BandInfo {
+    /// Counted from 1.
+    pub number: usize,
+    /// Its description, often the band's name.
+    pub description: String,
+    /// GDAL's colour interpretation.
+    pub color: String,
+    /// GDAL's number for it.
+    #[serde(skip)]
+    pub color_number: i32,
+    /// Stored value times this, plus `offset`, is the physical value.
+    pub scale: Option<f64>,
+    /// See `scale`.
+    pub offset: Option<f64>,
+    /// Unit of the physical value.
+    pub unit: String,
+}
+
+impl BandInfo {
+    /// Whether the band says how opaque a pixel is.
+    pub fn is_alpha(&self) -> bool {
+        self.color_number == ffi::ALPHA
+    }
+}
+
+/// A scene open for reading.
+pub struct Scene {
+    /// What it is.
+    pub info: SceneInfo,
+    /// GDAL's handle, opened read-only.
+    pub dataset: Dataset,
+}
+
+impl Scene {
+    /// Open a scene; `what` is what it is to the user.
+    ///
+    /// # Errors
+    /// Exit 2 if it cannot be opened or its bands cannot be kept in one GeoTIFF: mixed data
+    /// types, mixed nodata values, a palette.
+    pub fn open(path: &Path, what: &str) -> Result<Self> {
+        let dataset = open_raster(path, what)?;
+        let info = describe(&dataset, path, what)?;
+        Ok(Scene { info, dataset })
+    }
+
+    /// The bands that hold an image: all but alpha, counted from 1.
+    pub fn data_bands(&self) -> Vec<usize> {
+        self.info.data_bands()
+    }
+}
+
+impl SceneInfo {
+    /// The bands that hold an image: all but alpha, counted from 1.
+    pub fn data_bands(&self) -> Vec<usize> {
+        self.bands
+            .iter()
+            .filter(|band| !band.is_alpha())
+            .map(|band| band.number)
+            .collect()
+    }
+
+    /// The alpha band, counted from 1.
+    pub fn alpha_band(&self) -> Option<usize> {
+        self.bands
+            .iter()
+            .find(|band| band.is_alpha())
+            .map(|band| band.number)
+    }
+}
+
+/// The affine mapping to coordinates; `None` for a raster without georeferencing, for which
+/// GDAL reports an error or the identity.
+pub fn geotransform(dataset: &Dataset) -> Option<[f64; 6]> {
+    dataset
+        .geo_transform()
+        .ok()
+        .filter(|numbers| *numbers != [0.0, 1.0, 0.0, 0.0, 0.0, 1.0])
+}
+
+/// `EPSG:32648 (WGS 84 / UTM zone 48N)`, or as much of that as is known.
+pub fn crs_name(crs: &SpatialRef) -> String {
+    match (crs.authority(), crs.name()) {
+        (Ok(code), Some(name)) => format!("{code} ({name})"),
+        (Ok(code), None) => code,
+        (Err(_), Some(name)) => name,
+        (Err(_), None) => "unnamed".to_owned(),
+    }
+}
+
+fn describe(dataset: &Dataset, path: &Path, what: &str) -> Result<SceneInfo> {
+    let broken = |error| super::unreadable(what, &error);
+    // (cols, rows), as GDAL has it everywhere.
+    let (width, height) = dataset.raster_size();
+    if width == 0 || height == 0 || width > MAX_SIDE_PX || height > MAX_SIDE_PX {
+        return Err(Failure::mismatch(
+            format!("size of the {what}"),
+            format!("1 to {MAX_SIDE_PX} px a side"),
+            format!("{width} x {height}"),
+        ));
+    }
+    let mut bands = Vec::new();
+    let mut dtype = None;
+    let mut nodata: Option<Option<f64>> = None;
+    let mut mask_band = false;
+    for number in 1..=dataset.raster_count() {
+        let band = dataset.rasterband(number).map_err(broken)?;
+        let color_number = ffi::color_interpretation(&band);
+        if color_number == ffi::PALETTE && what == "scene" {
+            return Err(Failure::mismatch(
+                "scene",
+                "bands with measured values",
+                "a palette image",
+            )
+            .hint("expand it first: gdal_translate -expand rgb"));
+        }
+        let own = DataType::from_gdal(band.band_type(), what)?;
+        let all = *dtype.get_or_insert(own);
+        if own != all {
+            return Err(Failure::mismatch(
+                format!("data type of band {number} of the {what}"),
+                format!("{} as in band 1", all.name()),
+                own.name(),
+            )
+            .hint(
+                "a GeoTIFF has one type for all bands; convert it first with gdal_translate -ot",
+            ));
+        }
+        let flags = band.mask_flags().map_err(broken)?;
+        mask_band |= flags.is_per_dataset() && !flags.is_alpha() && !flags.is_nodata();
+        if color_number != ffi::ALPHA {
+            let own = band.no_data_value();
+            let all = *nodata.get_or_insert(own);
+            let same = own.map(f64::to_bits) == all.map(f64::to_bits);
+            if !same {
+                let show = |value: Option<f64>| {
+                    value.map_or_else(|| "none".to_owned(), |value| value.to_string())
+                };
+                return Err(Failure::mismatch(
+                    format!("nodata value of band {number} of the {what}"),
+                    format!("{} as in band 1", show(all)),
+                    show(own),
+                )
+                .hint("a GeoTIFF has one nodata value for all bands; set it with gdal_translate -a_nodata"));
+            }
+        }
+        bands.push(BandInfo {
+            number,
+            description: band.description().unwrap_or_default(),
+            color: ffi::color_interpretation_name(color_number),
+            color_number,
+            scale: band.scale().filter(|scale| *scale != 1.0),
+            offset: band.offset().filter(|offset| *offset != 0.0),
+            unit: band.unit(),
+        });
+    }
+    let Some(dtype) = dtype.filter(|_| bands.iter().any(|band| !band.is_alpha())) else {
+        return Err(Failure::mismatch(
+            what,
+            "a raster with an image",
+            "only an alpha band",
+        ));
+    };
+    Ok(SceneInfo {
+        path: path.to_owned(),
+        driver: dataset.driver().short_name(),
+        width,
+        height,
+        dtype,
+        nodata: nodata.flatten(),
+        mask_band,
+        crs: dataset.spatial_ref().ok().map(|crs| crs_name(&crs)),
+        geotransform: geotransform(dataset),
+        bands,
+    })
+}

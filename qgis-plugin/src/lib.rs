@@ -1,0 +1,16 @@
+//! The native face of unclouded: GDAL in and out, datasets, training, and the command line.
+
+pub mod allocator;
+pub mod cli;
+pub mod commands;
+pub mod dataset;
+pub mod device;
+pub mod failure;
+pub mod gdal_io;
+pub mod interrupt;
+pub mod models;
+mod optimizer;
+pub mod progress;
+pub mod train_config;
+pub mod train_report;
+pub mod training;

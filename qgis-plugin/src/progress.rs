@@ -1,0 +1,199 @@
+//! What a run tells while it works: a bar and messages for people, JSON lines for programs.
+//!
+//! With `--progress json` standard output carries one JSON object a line and nothing else; this
+//! is what the QGIS plugin reads. Every object has a `type`:
+//!
+//! | type | further keys |
+//! | --- | --- |
+//! | `start` | `command`, `version`, and what the command knows about itself (`device`, `model`, ...) |
+//! | `progress` | `stage` (text), `done` and `total` (counts), `fraction` (0..1 of the stage), `elapsed_seconds`, `eta_seconds` (number or null) |
+//! | `log` | `level` (`info` or `warning`), `message` |
+//! | `error` | `exit` (the exit code), `message`, `hint` (text or null); the last line of a run that failed |
+//! | `done` | `exit` (0), `result` (an object of the command); the last line of a run that succeeded |
+//!
+//! Unknown types and keys are to be ignored: later versions add some. Messages go to standard
+//! error in every mode.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+
+/// How progress is shown (`--progress`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum ProgressMode {
+    /// A bar if standard error is a terminal, else nothing
+    #[default]
+    Auto,
+    /// A bar on standard error
+    Bar,
+    /// One JSON object a line on standard output
+    Json,
+    /// Messages only
+    None,
+}
+
+/// Progress lines are at most this frequent, so that a reader is not flooded.
+const JSON_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The one place that writes to standard output and standard error.
+pub struct Reporter {
+    mode: ProgressMode,
+    stage: String,
+    total: u64,
+    stage_started: Instant,
+    last_line: Option<Instant>,
+    bar: Option<ProgressBar>,
+}
+
+impl Reporter {
+    /// A reporter for the mode the user chose.
+    pub fn new(mode: ProgressMode) -> Self {
+        let mode = match mode {
+            ProgressMode::Auto if std::io::stderr().is_terminal() => ProgressMode::Bar,
+            ProgressMode::Auto => ProgressMode::None,
+            chosen => chosen,
+        };
+        Reporter {
+            mode,
+            stage: String::new(),
+            total: 0,
+            stage_started: Instant::now(),
+            last_line: None,
+            bar: None,
+        }
+    }
+
+    /// Whether standard output is reserved for JSON lines.
+    pub fn is_json(&self) -> bool {
+        self.mode == ProgressMode::Json
+    }
+
+    /// The run begins. `details` is an object whose keys join the `start` line.
+    pub fn start(&mut self, command: &str, details: Value) {
+        let mut line = json!({
+            "type": "start", "command": command, "version": env!("CARGO_PKG_VERSION"),
+        });
+        if let (Some(line), Value::Object(details)) = (line.as_object_mut(), details) {
+            line.extend(details);
+        }
+        self.json_line(&line);
+    }
+
+    /// A stage of `total` steps begins; the one before it is over.
+    pub fn stage(&mut self, name: &str, total: u64) {
+        self.clear();
+        self.stage = name.to_owned();
+        self.total = total;
+        self.stage_started = Instant::now();
+        self.last_line = None;
+        if self.mode == ProgressMode::Bar {
+            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+            let style =
+                ProgressStyle::with_template("{msg:10} [{wide_bar}] {pos}/{len} {eta} left");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_message(name.to_owned());
+            self.bar = Some(bar);
+        }
+        self.advance(0);
+    }
+
+    /// `done` steps of the stage are finished.
+    pub fn advance(&mut self, done: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+        }
+        if self.mode != ProgressMode::Json {
+            return;
+        }
+        let soon = self
+            .last_line
+            .is_some_and(|last| last.elapsed() < JSON_INTERVAL);
+        if soon && done < self.total {
+            return;
+        }
+        self.last_line = Some(Instant::now());
+        let elapsed = self.stage_started.elapsed().as_secs_f64();
+        let fraction = if self.total == 0 {
+            1.0
+        } else {
+            (done as f64 / self.total as f64).min(1.0)
+        };
+        let eta = (done > 0).then(|| elapsed * (1.0 - fraction) / fraction);
+        self.json_line(&json!({
+            "type": "progress", "stage": self.stage, "done": done, "total": self.total,
+            "fraction": fraction, "elapsed_seconds": elapsed, "eta_seconds": eta,
+        }));
+    }
+
+    /// Something worth knowing.
+    pub fn info(&self, message: impl AsRef<str>) {
+        self.log("info", message.as_ref());
+    }
+
+    /// Something worth worrying about.
+    pub fn warning(&self, message: impl AsRef<str>) {
+        self.log("warning", message.as_ref());
+    }
+
+    /// The run succeeded: `text` is the data for people, `result` the object for programs.
+    pub fn done(&mut self, text: &str, result: Value) {
+        self.clear();
+        if self.is_json() {
+            self.json_line(&json!({"type": "done", "exit": 0, "result": result}));
+        } else if !text.is_empty() {
+            stdout_line(text);
+        }
+    }
+
+    /// The run failed.
+    pub fn error(&mut self, failure: &Failure) {
+        self.clear();
+        stderr_line(&format!("error: {}", failure.message));
+        if let Some(hint) = &failure.hint {
+            stderr_line(&format!("hint: {hint}"));
+        }
+        self.json_line(&json!({
+            "type": "error", "exit": failure.exit as u8,
+            "message": failure.message, "hint": failure.hint,
+        }));
+    }
+
+    fn log(&self, level: &str, message: &str) {
+        let line = if level == "info" {
+            message.to_owned()
+        } else {
+            format!("{level}: {message}")
+        };
+        match &self.bar {
+            Some(bar) => bar.suspend(|| stderr_line(&line)),
+            None => stderr_line(&line),
+        }
+        self.json_line(&json!({"type": "log", "level": level, "message": message}));
+    }
+
+    fn json_line(&self, value: &Value) {
+        if self.is_json() {
+            stdout_line(&value.to_string());
+        }
+    }
+
+    fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Write a line of data. A reader that went away (`| head`) is no reason to stop or panic.
+fn stdout_line(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{}", line.trim_end_matches('\n')).and_then(|()| out.flush());
+}
+
+fn stderr_line(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}

@@ -1,0 +1,65 @@
+//! The [diffusion] section of a recipe: what the network learns to predict, and from what.
+
+use serde::{Deserialize, Serialize};
+use unclouded_core::checkpoint::{Conditioning, Defaults, Normalization};
+use unclouded_core::diffusion::loss::NoiseDistribution;
+use unclouded_core::diffusion::prediction::Prediction;
+use unclouded_core::diffusion::sampler::Sampler;
+use unclouded_core::diffusion::schedule::Schedule;
+
+/// Objective, noise and sampling defaults; left out, the residual EDM of the bundled model.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DiffusionConfig {
+    /// `concat` (the network sees the filled image and the mask) or `none` (unconditional).
+    pub conditioning: Conditioning,
+    /// `eps`, `x0`, `v` or `{ edm = { sigma_data = 0.9 } }`.
+    pub prediction: Prediction,
+    /// Noise levels of training (variance-preserving) and sampling.
+    pub schedule: Schedule,
+    /// Noise levels of training for the karras schedule.
+    pub noise: NoiseDistribution,
+    /// Search radius of the inverse-distance fill.
+    pub fill_distance_px: usize,
+    /// Smallest contrast of a tile, a share of full brightness.
+    pub contrast_floor: f32,
+    /// Sampling settings stored in the checkpoint.
+    pub defaults: Defaults,
+}
+
+impl Default for DiffusionConfig {
+    fn default() -> Self {
+        Self {
+            conditioning: Conditioning::Concat,
+            prediction: Prediction::Edm { sigma_data: 0.9 },
+            schedule: Schedule::Karras {
+                sigma_min: 0.02,
+                sigma_max: 20.0,
+                rho: 7.0,
+            },
+            noise: NoiseDistribution {
+                mean: 0.3,
+                std: 1.6,
+            },
+            fill_distance_px: 100,
+            contrast_floor: 0.004,
+            defaults: Defaults {
+                sampler: Sampler::DpmSolverPp2m,
+                steps: 4,
+                samples: 6,
+                tile_px: 64,
+                overlap_px: 16,
+            },
+        }
+    }
+}
+
+impl DiffusionConfig {
+    /// How values reach the network, for the model card.
+    pub fn normalization(&self) -> Normalization {
+        Normalization::TileContrast {
+            fill_distance_px: self.fill_distance_px,
+            floor: self.contrast_floor,
+        }
+    }
+}

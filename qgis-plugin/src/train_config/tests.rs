@@ -1,0 +1,83 @@
+//! Tests of reading and validating recipes.
+
+use super::*;
+
+const SMALL: &str =
+    "[data]\nsources = ['tiles']\n[train]\nsteps = 10\n[output]\ndir = 'out'\nname = 'm'\n";
+
+fn with(section: &str, line: &str) -> Result<TrainConfig> {
+    let text = if SMALL.contains(section) {
+        SMALL.replace(section, &format!("{section}\n{line}"))
+    } else {
+        format!("{SMALL}{section}\n{line}\n")
+    };
+    TrainConfig::parse(&text, Path::new("base"))
+}
+
+#[test]
+fn defaults_and_relative_paths() {
+    let config = with("[masks]", "files = ['m.npy', '/abs/n.npy']").unwrap();
+    assert_eq!(config.data.sources, [PathBuf::from("base/tiles")]);
+    assert_eq!(
+        config.masks.files,
+        [PathBuf::from("base/m.npy"), PathBuf::from("/abs/n.npy")]
+    );
+    assert_eq!(config.output.dir, PathBuf::from("base/out"));
+    assert_eq!((config.data.tile_px, config.train.batch), (64, 16));
+}
+
+#[test]
+fn each_mistake_is_named() {
+    for (section, line, named) in [
+        ("[data]", "bands = [0, 1]", "bands"),
+        ("[data]", "tile_px = 3", "tile_px"),
+        ("[data]", "validate_every = 1", "validate_every"),
+        ("[data]", "validate_remainder = 10", "validate_remainder"),
+        ("[data]", "exclude_remainders = [1]", "exclude_remainders"),
+        (
+            "[data]",
+            "exclude_remainders = [0,2,3,4,5,6,7,8,9]",
+            "exclude_remainders",
+        ),
+        ("[data]", "limit = 0", "limit"),
+        ("[data]", "sorces = 1", "sorces"),
+        ("[masks]", "min_cover = 0.95", "min_cover"),
+        ("[masks]", "max_cover = 1.0", "max_cover"),
+        ("[masks]", "noise_fraction = nan", "noise_fraction"),
+        ("[augment]", "band_mix = 1.5", "band_mix"),
+        (
+            "[augment]",
+            "band_mix = 0.6\nband_repeat = 0.6",
+            "band_repeat",
+        ),
+        ("[train]", "learning_rate = 0.0", "learning_rate"),
+        ("[train]", "min_learning_rate = 0.5", "min_learning_rate"),
+        ("[train]", "ema_decay = 1.0", "ema_decay"),
+        ("[train]", "batch = 0", "batch"),
+        ("[train]", "colour = 1", "colour"),
+    ] {
+        let error = with(section, line).unwrap_err();
+        assert!(error.to_string().contains(named), "{line}: {error}");
+        assert!(error.hint.is_some());
+    }
+    assert!(TrainConfig::parse("what", Path::new("")).is_err());
+}
+
+#[test]
+fn missing_sources_are_found_before_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = folder.path().join("recipe.toml");
+    std::fs::write(&recipe, SMALL).unwrap();
+    let error = TrainConfig::load(&recipe).unwrap_err();
+    assert!(
+        error.message.contains("tiles")
+            && error
+                .hint
+                .as_deref()
+                .unwrap_or_default()
+                .contains("relative")
+    );
+    std::fs::create_dir(folder.path().join("tiles")).unwrap();
+    assert!(TrainConfig::load(&recipe).is_ok());
+    assert!(TrainConfig::load(&folder.path().join("none.toml")).is_err());
+}

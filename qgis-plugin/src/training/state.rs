@@ -1,0 +1,124 @@
+//! What a training run keeps on disk: the state to go on from, and the checkpoint to use.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::path::Path;
+
+use unclouded_core::params::{self, Arrays, Storage};
+
+use crate::failure::{Failure, Result};
+use crate::interrupt;
+
+/// Everything a run needs to go on exactly where it stopped.
+pub struct State {
+    /// Steps done.
+    pub step: u64,
+    /// Seconds spent so far.
+    pub seconds: f64,
+    /// The weights being trained.
+    pub weights: Arrays,
+    /// The optimiser's state.
+    pub optimizer: Arrays,
+    /// What validation measured last.
+    pub metrics: BTreeMap<String, f64>,
+}
+
+const WEIGHT: &str = "weights/";
+const OPTIMIZER: &str = "optimizer/";
+
+impl State {
+    /// The state before the first step.
+    pub fn new(weights: Arrays) -> Self {
+        Self {
+            step: 0,
+            seconds: 0.0,
+            weights,
+            optimizer: Arrays::new(),
+            metrics: BTreeMap::new(),
+        }
+    }
+
+    /// Writes the state; the old one stays until the new one is complete.
+    pub fn save(self, path: &Path) -> Result<()> {
+        let mut arrays = Arrays::new();
+        for (prefix, part) in [(WEIGHT, self.weights), (OPTIMIZER, self.optimizer)] {
+            arrays.extend(
+                part.into_iter()
+                    .map(|(name, a)| (format!("{prefix}{name}"), a)),
+            );
+        }
+        let metadata = HashMap::from([
+            ("unclouded.step".to_owned(), self.step.to_string()),
+            ("unclouded.seconds".to_owned(), self.seconds.to_string()),
+            (
+                "unclouded.metrics".to_owned(),
+                serde_json::json!(self.metrics).to_string(),
+            ),
+        ]);
+        write_atomically(path, &params::to_bytes(&arrays, metadata, Storage::F32)?)
+    }
+
+    /// Reads a state.
+    ///
+    /// # Errors
+    /// Exit 2 when there is none at `path` or it cannot be read.
+    pub fn load(path: &Path) -> Result<Self> {
+        let hint = "start without --resume, or check [output] dir";
+        let bytes = std::fs::read(path).map_err(|error| {
+            Failure::mismatch(path.display(), "the state of an earlier run", error).hint(hint)
+        })?;
+        let (arrays, metadata) = params::from_bytes(&bytes)?;
+        let number = |key: &str| metadata.get(key).and_then(|text| text.parse::<f64>().ok());
+        let (Some(step), Some(seconds)) = (number("unclouded.step"), number("unclouded.seconds"))
+        else {
+            return Err(Failure::mismatch(
+                path.display(),
+                "the state of an earlier run",
+                "a file without a step count",
+            )
+            .hint(hint));
+        };
+        let part = |prefix: &str| {
+            let named = arrays.iter();
+            let of_part = named.filter_map(|(name, a)| Some((name.strip_prefix(prefix)?, a)));
+            of_part
+                .map(|(name, a)| (name.to_owned(), a.clone()))
+                .collect()
+        };
+        Ok(Self {
+            step: step as u64,
+            seconds,
+            weights: part(WEIGHT),
+            optimizer: part(OPTIMIZER),
+            metrics: metadata
+                .get("unclouded.metrics")
+                .and_then(|text| serde_json::from_str(text).ok())
+                .unwrap_or_default(),
+        })
+    }
+}
+
+/// Writes a file beside its final name and renames it when it is complete.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = |error: std::io::Error| {
+        Failure::failed(format!("cannot write {}: {error}", path.display()))
+            .hint("check the free space and the permissions of the folder")
+    };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    // A second Ctrl-C ends the process at once and must not leave it behind.
+    let temporary = file.path().to_owned();
+    interrupt::register(&temporary);
+    file.write_all(bytes).map_err(failed)?;
+    // Temporary files are private to the user; what is kept is as readable as any new file.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::Permissions::from_mode(0o644);
+        file.as_file().set_permissions(mode).map_err(failed)?;
+    }
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    interrupt::unregister(&temporary);
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! How good the averaged weights are on images that are never trained on.
+
+use burn::tensor::{Device, Tensor};
+use std::ops::ControlFlow;
+use unclouded_core::checkpoint::Conditioning;
+use unclouded_core::diffusion::conditioning::Prepared;
+use unclouded_core::diffusion::denoiser::{Denoiser, NoiseLevel};
+use unclouded_core::diffusion::loss::{self, LossBatch};
+use unclouded_core::diffusion::network::NetworkDenoiser;
+use unclouded_core::diffusion::noise::SceneNoise;
+use unclouded_core::diffusion::sampler;
+use unclouded_core::diffusion::schedule::Spacing;
+use unclouded_core::metrics;
+use unclouded_core::raster::{Raster, Window};
+use unclouded_core::unet::UNet;
+
+use super::batches::{self, Stream};
+use crate::dataset::{BatchBuilder, Example};
+use crate::failure::Result;
+use crate::train_config::TrainConfig;
+
+/// Examples a validation batch.
+const BATCH: usize = 16;
+/// Rows of the picture grid.
+const GRID_ROWS: usize = 6;
+
+/// What a validation pass measured.
+pub struct Validation {
+    /// Mean of the training objective.
+    pub loss: f64,
+    /// In-mask PSNR of the one-step estimate at the noisiest level and of the soft fill it starts
+    /// from, dB; none for unconditional networks.
+    pub psnr_db: Option<(f64, f64)>,
+    /// Rows of pictures: masked, fill, one sample, estimate, truth.
+    pub grid: Vec<Vec<Raster>>,
+}
+
+/// Scores `unet` on the recipe's validation examples.
+pub fn run(
+    unet: &UNet,
+    config: &TrainConfig,
+    builder: &BatchBuilder,
+    device: &Device,
+) -> Result<Validation> {
+    let total = config.train.validate_tiles;
+    let (mut loss, mut batches_seen) = (0.0, 0);
+    let (mut ours, mut fill) = (Vec::new(), Vec::new());
+    let mut grid = Vec::new();
+    for start in (0..total).step_by(BATCH) {
+        crate::interrupt::check()?;
+        let examples = builder.validation(start, BATCH, total).examples;
+        let prepared = batches::prepare(&examples, &config.diffusion);
+        let key = (config.train.seed, Stream::Validation, start as u64);
+        let Some(batch) = batches::to_device(&prepared, &config.diffusion, key, device) else {
+            break;
+        };
+        let value = loss::denoising(unet, config.diffusion.prediction, batch.clone());
+        loss += f64::from(value.into_scalar::<f32>());
+        batches_seen += 1;
+        if config.diffusion.conditioning == Conditioning::Concat {
+            let (mean, sample) = estimate(unet, config, &batch)?;
+            for (i, (example, p)) in examples.iter().zip(&prepared).enumerate() {
+                let range = example.reflectance_scale;
+                let mean = compose(p, &mean, i);
+                let score = |image: &Raster| {
+                    metrics::score_masked(&example.image, image, &example.mask, range).psnr_db
+                };
+                ours.push(score(&mean));
+                fill.push(score(&p.filled));
+                if grid.len() < GRID_ROWS {
+                    grid.push(row(example, p, compose(p, &sample, i), mean));
+                }
+            }
+        }
+    }
+    let average = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
+    let psnr_db = (!ours.is_empty()).then(|| (average(&ours), average(&fill)));
+    Ok(Validation {
+        loss: loss / f64::from(batches_seen.max(1)),
+        psnr_db,
+        grid,
+    })
+}
+
+/// The one-step estimate at the noisiest level, which approaches the mean over all fills, and
+/// one sample.
+fn estimate(unet: &UNet, config: &TrainConfig, batch: &LossBatch) -> Result<(Vec<f32>, Vec<f32>)> {
+    let denoiser = NetworkDenoiser {
+        unet,
+        prediction: config.diffusion.prediction,
+        conditioning: batch.conditioning.clone(),
+        mask: Some(batch.mask.clone()),
+        class: None,
+    };
+    let [items, bands, height, width] = batch.clean.dims();
+    let steps = config.diffusion.defaults.steps;
+    let levels = config.diffusion.schedule.levels(steps, Spacing::Trailing)?;
+    let first = levels.first().copied().unwrap_or(NoiseLevel::CLEAN);
+    let x = batch.noise.clone() * first.sigma;
+    // An antithetic pair, as the ensemble of a restoration: what is left of the noise cancels.
+    let pair = denoiser.denoise(x.clone(), first) + denoiser.denoise(x.clone().neg(), first);
+    let mean = pair * 0.5;
+    let window = Window {
+        row: 0,
+        col: 0,
+        height,
+        width,
+    };
+    let mut noise = SceneNoise {
+        seed: config.train.seed,
+        bands,
+        items: (0..items as u64).map(|i| (i, window)).collect(),
+        size: (height, width),
+    };
+    let sampler = config.diffusion.defaults.sampler;
+    let sample = sampler::sample(
+        sampler,
+        &denoiser,
+        x,
+        &levels,
+        0.0,
+        &mut noise,
+        &mut |_, _, _| ControlFlow::Continue(()),
+    )?;
+    let host = |t: Tensor<4>| t.into_data().iter::<f32>().collect();
+    Ok((host(mean), host(sample)))
+}
+
+/// The image of batch item `i`: the fill plus the predicted residual, in input units.
+fn compose(p: &Prepared, residual: &[f32], i: usize) -> Raster {
+    let mut image = p.filled.clone();
+    let size = image.data.len();
+    for (value, r) in image.data.iter_mut().zip(&residual[i * size..][..size]) {
+        *value += r * p.norm.scale;
+    }
+    image
+}
+
+fn row(example: &Example, p: &Prepared, sample: Raster, mean: Raster) -> Vec<Raster> {
+    let mut masked = example.image.clone();
+    let pixels = masked.height * masked.width;
+    for (i, value) in masked.data.iter_mut().enumerate() {
+        if example.mask.data[i % pixels] {
+            *value = example.reflectance_scale;
+        }
+    }
+    vec![
+        masked,
+        p.filled.clone(),
+        sample,
+        mean,
+        example.image.clone(),
+    ]
+}

@@ -1,0 +1,13 @@
+//! End-to-end tests of the `unclouded` program: every promise of its command line, on small
+//! synthetic scenes, in one test executable (one link, one program built beside it).
+
+mod bad_input;
+mod evaluate;
+mod fixtures;
+mod gpu;
+mod interrupt;
+mod progress;
+mod reproducible;
+mod restore;
+mod run;
+mod train;
