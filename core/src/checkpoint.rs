@@ -58,6 +58,20 @@ pub enum Conditioning {
     None,
     /// `[filled image, mask]` as extra input channels.
     Concat,
+    /// As `concat`, then the detail of a guide (an image of another date, or a coarser
+    /// estimate) and how far it is to be trusted.
+    Guided,
+}
+
+impl Conditioning {
+    /// Extra input channels of a network for images of `bands` bands.
+    pub fn channels(self, bands: usize) -> usize {
+        match self {
+            Conditioning::None => 0,
+            Conditioning::Concat => bands + 1,
+            Conditioning::Guided => 2 * (bands + 1),
+        }
+    }
 }
 
 /// How input values become network values.
@@ -185,10 +199,7 @@ impl ModelCard {
                 self.bands.len()
             ));
         }
-        let expected = match self.conditioning {
-            Conditioning::None => 0,
-            Conditioning::Concat => crate::diffusion::conditioning::concat_bands(self.bands.len()),
-        };
+        let expected = self.conditioning.channels(self.bands.len());
         if self.architecture.conditioning_bands != expected {
             return wrong(format!(
                 "expected {expected} conditioning bands, got {}",

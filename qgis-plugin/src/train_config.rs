@@ -26,6 +26,9 @@ pub struct TrainConfig {
     /// How tiles are varied.
     #[serde(default)]
     pub augment: AugmentConfig,
+    /// What the network is told besides the tile.
+    #[serde(default)]
+    pub hints: HintConfig,
     /// The network's architecture.
     #[serde(default)]
     pub model: UNetConfig,
@@ -150,6 +153,34 @@ impl Default for AugmentConfig {
     }
 }
 
+/// `[hints]`: shares of the training examples that come with a self-made guide; for
+/// `conditioning = "guided"`.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HintConfig {
+    /// Share with an image of another date.
+    pub reference: f32,
+    /// Share with a coarser estimate.
+    pub coarse: f32,
+}
+
+impl HintConfig {
+    /// Whether any example has a hint.
+    pub fn any(&self) -> bool {
+        self.reference > 0.0 || self.coarse > 0.0
+    }
+
+    /// The hint of a validation example, always of the same kind: half of them have none, the
+    /// others what the recipe trains on, in turn.
+    pub fn only(&self, item: usize) -> Self {
+        let share = |wanted: bool, share: f32| f32::from(u8::from(wanted && share > 0.0));
+        Self {
+            reference: share(item % 4 == 1, self.reference),
+            coarse: share(item % 4 == 3, self.coarse),
+        }
+    }
+}
+
 /// `[train]`: optimiser, EMA and bookkeeping.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -177,6 +208,9 @@ pub struct StepConfig {
     /// Decay of the moving average of the weights, warmed up as (1 + n) / (10 + n).
     #[serde(default = "default_ema_decay")]
     pub ema_decay: f64,
+    /// Checkpoint whose weights the run starts from; input channels it lacks start at zero.
+    #[serde(default)]
+    pub init: Option<PathBuf>,
     /// Seed of weights, tile order, masks, augmentation and noise.
     #[serde(default)]
     pub seed: u64,
@@ -260,7 +294,13 @@ impl TrainConfig {
             error.message = format!("{}: {}", path.display(), error.message);
             error
         })?;
-        for source in config.data.sources.iter().chain(&config.masks.files) {
+        for source in config
+            .data
+            .sources
+            .iter()
+            .chain(&config.masks.files)
+            .chain(&config.train.init)
+        {
             if !source.exists() {
                 return Err(file_problem(
                     source,
@@ -281,7 +321,7 @@ impl TrainConfig {
         let mut config: Self = toml::from_str(text).map_err(|error| {
             Failure::mismatch(
                 "recipe",
-                "the sections [data], [masks], [augment], [model], [diffusion], [train], [output]",
+                "the sections [data], [masks], [augment], [hints], [model], [diffusion], [train], [output]",
                 error.to_string().trim(),
             )
             .hint("compare with a recipe that lies beside a bundled model")
@@ -291,7 +331,8 @@ impl TrainConfig {
             .data
             .sources
             .iter_mut()
-            .chain(&mut config.masks.files);
+            .chain(&mut config.masks.files)
+            .chain(&mut config.train.init);
         for path in inputs.chain(outputs) {
             // An absolute path replaces the folder.
             *path = folder.join(&*path);

@@ -7,22 +7,37 @@
 use burn::tensor::Tensor;
 
 use super::denoiser::{Denoiser, NoiseLevel};
-use crate::raster::fill;
+use crate::checkpoint::Conditioning;
+use crate::raster::guide::{self, Guide};
 use crate::raster::normalize::TileNorm;
-use crate::raster::{Mask, Raster};
+use crate::raster::{Mask, Raster, coarse, fill, spectral};
 
-/// Channels of the concatenation for an image of `bands` bands: the filled image and the mask.
-pub fn concat_bands(bands: usize) -> usize {
-    bands + 1
-}
-
-/// The concatenated channels of one tile, `[bands + 1, height, width]`: the smoothly filled
-/// image in units of the tile's contrast, then the mask (1 = unknown).
-pub fn concat(filled: &Raster, unknown: &Mask, norm: &TileNorm) -> Vec<f32> {
+/// The extra channels of one tile, `[Conditioning::channels, height, width]`: the filled image
+/// in units of the tile's contrast and the mask (1 = unknown); for a guided network also the
+/// guide's detail in units of the contrast and the trust in it, zero without a guide.
+pub fn channels(
+    conditioning: Conditioning,
+    filled: &Raster,
+    unknown: &Mask,
+    guide: Option<&Guide>,
+    norm: &TileNorm,
+) -> Vec<f32> {
+    if conditioning == Conditioning::None {
+        return Vec::new();
+    }
     let mut scaled = filled.clone();
     norm.apply(&mut scaled);
     let mut channels = scaled.data;
     channels.extend(unknown.data.iter().map(|m| f32::from(u8::from(*m))));
+    if conditioning == Conditioning::Guided {
+        match guide {
+            Some(guide) => {
+                channels.extend(guide.detail.data.iter().map(|v| v / norm.scale));
+                channels.extend_from_slice(&guide.trust);
+            }
+            None => channels.resize(2 * channels.len(), 0.0),
+        }
+    }
     channels
 }
 
@@ -31,7 +46,7 @@ pub fn concat(filled: &Raster, unknown: &Mask, norm: &TileNorm) -> Vec<f32> {
 pub struct Prepared {
     /// Bands, height and width.
     pub size: (usize, usize, usize),
-    /// The concatenated channels, see [`concat`]; empty for an unconditional network.
+    /// The extra channels, see [`channels`]; empty for an unconditional network.
     pub conditioning: Vec<f32>,
     /// What the network denoises, `[bands, height, width]`: the residual to the fill, or the
     /// image itself for an unconditional network.
@@ -44,23 +59,68 @@ pub struct Prepared {
     pub norm: TileNorm,
 }
 
+/// How a conditioned example is prepared.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Preparation {
+    /// Which channels the network is given.
+    pub conditioning: Conditioning,
+    /// Bound of the fill's search, pixels.
+    pub max_distance_px: usize,
+    /// Smallest contrast, input units.
+    pub floor: f32,
+}
+
+/// What a training example has besides the tile.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Hint {
+    /// Nothing.
+    #[default]
+    None,
+    /// An image of another date in its own units and where it shows the ground.
+    Reference(Raster, Mask),
+    /// An estimate at a coarser scale, `[bands, height, width]` in input units.
+    Coarse(Raster),
+}
+
 /// The training example of a clear tile seen through `mask` (true = fill): the residual to the
-/// soft fill, in units of the visible contrast.
-///
-/// `max_distance_px` bounds the search of the fill; `floor` is the smallest contrast, in input
-/// units. Pixels that are not `valid` are neither shown nor counted.
-pub fn prepare_concat(
+/// soft fill, or to what the hint makes of it, in units of the visible contrast. Pixels that are
+/// not `valid` are neither shown nor counted.
+pub fn prepare(
     truth: &Raster,
     mask: &Mask,
     valid: &Mask,
-    max_distance_px: usize,
-    floor: f32,
+    hint: &Hint,
+    how: &Preparation,
 ) -> Prepared {
     let unknown = mask.or(&valid.invert());
     // Nodata is filled like a hole: the network never sees its value.
     let everywhere = Mask::new(truth.height, truth.width, true);
-    let filled = fill::soft(truth, &unknown, &everywhere, max_distance_px);
-    let norm = TileNorm::from_visible(truth, &unknown.invert(), floor);
+    let soft = |image: &Raster| fill::soft(image, &unknown, &everywhere, how.max_distance_px);
+    let (filled, guide) = match hint {
+        Hint::None => (soft(truth), None),
+        Hint::Reference(reference, observed) => {
+            let bands: Vec<usize> = (truth.bands..truth.bands + reference.bands).collect();
+            let transfer = spectral::fit(
+                &guide::stack(truth, reference),
+                &unknown,
+                observed,
+                &bands,
+                &guide::reference_options(),
+            );
+            let prediction = guide::predict(reference, observed, &transfer, how.max_distance_px);
+            let mut filled = soft(&guide::subtract(truth, &prediction));
+            guide::add(&mut filled, &prediction);
+            (filled, Some(Guide::from_reference(&prediction, observed)))
+        }
+        Hint::Coarse(estimate) => {
+            let mut filled = soft(truth);
+            let weight = coarse::weight(&unknown);
+            let delta = coarse::delta(estimate, &filled, &weight);
+            guide::add(&mut filled, &delta);
+            (filled, Some(Guide::from_coarse(delta, &weight)))
+        }
+    };
+    let norm = TileNorm::from_visible(truth, &unknown.invert(), how.floor);
     let counted = mask.and(valid);
     let pixels = truth.height * truth.width;
     let residual = |i: usize| match counted.data[i % pixels] {
@@ -69,7 +129,7 @@ pub fn prepare_concat(
     };
     Prepared {
         size: (truth.bands, truth.height, truth.width),
-        conditioning: concat(&filled, &unknown, &norm),
+        conditioning: channels(how.conditioning, &filled, &unknown, guide.as_ref(), &norm),
         clean: (0..truth.data.len()).map(residual).collect(),
         mask: counted
             .data

@@ -6,6 +6,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::raster::Window;
+use crate::raster::turn::{Turn, turn_into};
 
 /// Where a sampler takes its noise from.
 pub trait NoiseSource {
@@ -31,22 +32,27 @@ pub struct SceneNoise {
     pub items: Vec<(u64, Window)>,
     /// Height and width of the network's input; at least those of every window.
     pub size: (usize, usize),
+    /// How each item is turned before the network sees it; the noise turns with the scene.
+    pub turns: Vec<Turn>,
 }
 
 impl NoiseSource for SceneNoise {
     fn draw(&mut self, draw: usize, device: &Device) -> Tensor<4> {
         let (height, width) = self.size;
         let mut values = Vec::with_capacity(self.items.len() * self.bands * height * width);
-        for (sample, window) in &self.items {
+        let mut noise = Vec::with_capacity(height * width);
+        for ((sample, window), turn) in self.items.iter().zip(&self.turns) {
             let sign = if sample % 2 == 0 { 1.0 } else { -1.0 };
             for band in 0..self.bands {
+                noise.clear();
                 let plane = key(&[self.seed, sample / 2, draw as u64, band as u64]);
                 for row in window.row..window.row + height {
                     for col in window.col..window.col + width {
                         let bits = mix(plane ^ mix(((row as u64) << 32) | col as u64));
-                        values.push(sign * gaussian(bits));
+                        noise.push(sign * gaussian(bits));
                     }
                 }
+                turn_into(&noise, height, width, *turn, &mut values);
             }
         }
         let shape = [self.items.len(), self.bands, height, width];
@@ -118,6 +124,7 @@ mod tests {
             bands: 2,
             items: vec![(sample, window)],
             size: (8, 8),
+            turns: vec![0],
         };
         noise
             .draw(0, &Device::flex())

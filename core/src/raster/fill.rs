@@ -1,7 +1,11 @@
 //! Smooth fills of masked pixels from the visible ones around them: inverse distance and means.
 
-use super::soften::soften;
+use super::soften::{self, soften};
+use super::tension::{self, relax};
 use super::{Mask, Raster};
+
+/// Pixels around a hole pixel that its smooth value depends on, besides the search radius.
+pub const REACH_PX: usize = soften::REACH_PX + tension::REACH_PX;
 
 /// Squared distance of a column without a visible pixel in reach.
 const NONE: u32 = u32::MAX;
@@ -98,8 +102,9 @@ fn smooth_towards(
     out
 }
 
-/// What the network starts from: [`smooth`] without its streaks, see
-/// [`soften`](super::soften). Better than inverse distance by about half a decibel.
+/// What the network starts from: [`smooth`] without its streaks ([`soften`](super::soften)) and
+/// with the slopes of the ground at its rim ([`tension`](super::tension)). Better than inverse
+/// distance by about 0.6 dB.
 pub fn soft(image: &Raster, mask: &Mask, valid: &Mask, max_distance_px: usize) -> Raster {
     let means = visible_means(image, &valid.and_not(mask));
     soft_towards(image, mask, valid, max_distance_px, &means)
@@ -115,7 +120,9 @@ pub fn soft_towards(
     far: &[f32],
 ) -> Raster {
     let mut out = smooth_towards(image, mask, valid, max_distance_px, far);
-    soften(&mut out, &valid.and(mask), &valid.and_not(mask));
+    let (hole, visible) = (valid.and(mask), valid.and_not(mask));
+    soften(&mut out, &hole, &visible);
+    relax(&mut out, &hole, &visible);
     out
 }
 

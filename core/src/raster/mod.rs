@@ -1,13 +1,17 @@
 //! Plain f32 rasters and what is done to them before and after the network; no burn here.
 
 pub mod blend;
+pub mod coarse;
 pub mod fill;
+pub mod guide;
 pub mod mask;
 pub mod normalize;
 pub mod soften;
 pub mod spectral;
 mod summed_area;
+pub mod tension;
 pub mod tiler;
+pub mod turn;
 
 use crate::error::{Error, Result};
 

@@ -65,7 +65,7 @@ fn radii(hole: &Mask, visible: &Mask) -> Vec<(usize, usize)> {
 /// Distance to the nearest set pixel along horizontal, vertical and diagonal steps (two passes,
 /// Borgefors 1986): at most 8 % above the Euclidean one. Far larger than any radius where
 /// nothing is set.
-fn distances(set: &Mask) -> Vec<f32> {
+pub fn distances(set: &Mask) -> Vec<f32> {
     const DIAGONAL: f32 = std::f32::consts::SQRT_2;
     let (height, width) = (set.height, set.width);
     let far = (height + width) as f32 * 2.0;

@@ -13,6 +13,17 @@ pub struct SceneWindow {
     pub mask: Mask,
     /// True = data; false = nodata, which is neither read nor filled.
     pub valid: Mask,
+    /// The same place at another date, where the source has one.
+    pub reference: Option<Reference>,
+}
+
+/// A part of an image of another date, on the grid of the scene.
+#[derive(Debug, Clone)]
+pub struct Reference {
+    /// Its bands, any number, in its own units; unspecified where not observed.
+    pub image: Raster,
+    /// True = data without clouds.
+    pub observed: Mask,
 }
 
 /// A scene that is read by windows and never whole.
@@ -21,7 +32,11 @@ pub trait SceneSource {
     fn size(&self) -> (usize, usize);
     /// Number of bands.
     fn bands(&self) -> usize;
-    /// Reads a window that lies inside the scene. Visible values are finite.
+    /// Number of bands of the reference; 0 without one.
+    fn reference_bands(&self) -> usize {
+        0
+    }
+    /// Reads a window that lies inside the scene. Visible and observed values are finite.
     fn read(&mut self, window: Window) -> Result<SceneWindow>;
 }
 

@@ -1,6 +1,6 @@
 //! Scenes in memory: small images, scoring, timing.
 
-use super::io::{FilledRows, SceneSink, SceneSource, SceneWindow};
+use super::io::{FilledRows, Reference, SceneSink, SceneSource, SceneWindow};
 use crate::error::Result;
 use crate::raster::{Mask, Raster, Window};
 
@@ -9,12 +9,27 @@ pub struct MemorySource<'a> {
     image: &'a Raster,
     mask: &'a Mask,
     valid: &'a Mask,
+    reference: Option<(&'a Raster, &'a Mask)>,
 }
 
 impl<'a> MemorySource<'a> {
     /// Put a mask (true = fill) over an image whose pixels are data where `valid`.
     pub fn new(image: &'a Raster, mask: &'a Mask, valid: &'a Mask) -> Self {
-        MemorySource { image, mask, valid }
+        MemorySource {
+            image,
+            mask,
+            valid,
+            reference: None,
+        }
+    }
+
+    /// Adds an image of another date of the same size, in its own bands and units, which shows
+    /// the ground where `observed`.
+    pub fn with_reference(self, reference: &'a Raster, observed: &'a Mask) -> Self {
+        MemorySource {
+            reference: Some((reference, observed)),
+            ..self
+        }
     }
 }
 
@@ -27,11 +42,19 @@ impl SceneSource for MemorySource<'_> {
         self.image.bands
     }
 
+    fn reference_bands(&self) -> usize {
+        self.reference.map_or(0, |(image, _)| image.bands)
+    }
+
     fn read(&mut self, window: Window) -> Result<SceneWindow> {
         Ok(SceneWindow {
             image: self.image.crop(window),
             mask: self.mask.crop(window),
             valid: self.valid.crop(window),
+            reference: self.reference.map(|(image, observed)| Reference {
+                image: image.crop(window),
+                observed: observed.crop(window),
+            }),
         })
     }
 }

@@ -12,7 +12,9 @@ use crate::diffusion::network::NetworkDenoiser;
 use crate::diffusion::noise::{NoiseSource, SceneNoise};
 use crate::diffusion::sampler;
 use crate::error::{Error, Result};
+use crate::raster::guide::Guide;
 use crate::raster::normalize::TileNorm;
+use crate::raster::turn::{OF_A_RECTANGLE, OF_A_SQUARE, Turn, inverse, turned};
 use crate::raster::{Mask, Raster, Window};
 
 /// The draw that noises the known pixels of a summation; no sampler gets that far.
@@ -27,6 +29,8 @@ pub(super) struct Tile {
     pub filled: Raster,
     /// True = not observed: masked or nodata.
     pub unknown: Mask,
+    /// What a guided network is told besides.
+    pub guide: Option<Guide>,
     /// Mean and contrast of what is visible.
     pub norm: TileNorm,
 }
@@ -59,8 +63,13 @@ pub(super) async fn residuals(
     );
     let (batch, bands) = (items.len(), first.filled.bands);
     let device = &model.device;
+    let turns: Vec<Turn> = items.iter().map(|(_, s)| turn_of(*s, size)).collect();
     let stack = |channels: usize, of: &dyn Fn(&Tile) -> Vec<f32>| {
-        let values: Vec<f32> = items.iter().flat_map(|(tile, _)| of(tile)).collect();
+        let values: Vec<f32> = items
+            .iter()
+            .zip(&turns)
+            .flat_map(|((tile, _), turn)| turned(&of(tile), size.0, size.1, *turn))
+            .collect();
         Tensor::<4>::from_data(
             TensorData::new(values, [batch, channels, size.0, size.1]),
             device,
@@ -88,6 +97,7 @@ pub(super) async fn residuals(
             .map(|(tile, sample)| (*sample, tile.window))
             .collect(),
         size,
+        turns: turns.clone(),
     };
     let start = levels.first().copied().unwrap_or(NoiseLevel::CLEAN);
     let x = noise.draw(0, device) * start.sigma;
@@ -114,12 +124,20 @@ pub(super) async fn residuals(
         tile.norm.apply(&mut filled);
         filled.data
     };
-    let conditional = model.card.conditioning == Conditioning::Concat;
+    let card = &model.card;
+    let conditional = card.conditioning != Conditioning::None;
     let solved = if conditional {
-        let channels = conditioning::concat_bands(bands);
+        let channels = card.conditioning.channels(bands);
         let conditioning = stack(channels, &|tile| {
             let (filled, unknown) = padded(tile);
-            conditioning::concat(&filled, &unknown, &tile.norm)
+            let guide = tile.guide.as_ref().map(|guide| guide.pad_reflect(size));
+            conditioning::channels(
+                card.conditioning,
+                &filled,
+                &unknown,
+                guide.as_ref(),
+                &tile.norm,
+            )
         });
         solve(&network(Some(conditioning), Some(mask)), &mut noise)?
     } else {
@@ -147,7 +165,8 @@ pub(super) async fn residuals(
     }
     let per_item = bands * size.0 * size.1;
     let residual = |(i, (tile, _)): (usize, &(&Tile, u64))| {
-        let data = values[i * per_item..][..per_item].to_vec();
+        let data = &values[i * per_item..][..per_item];
+        let data = turned(data, size.0, size.1, inverse(turns[i]));
         let mut image = Raster {
             bands,
             height: size.0,
@@ -169,6 +188,17 @@ pub(super) async fn residuals(
         image.crop(Window::full(height, width)).data
     };
     Ok(items.iter().enumerate().map(residual).collect())
+}
+
+/// How an ensemble member sees the scene: each pair of antithetic members mirrored or turned in
+/// its own way. Their mean is closer to that over all fills, since a network is never quite
+/// indifferent to the way up.
+fn turn_of(sample: u64, size: (usize, usize)) -> Turn {
+    let pair = (sample / 2) as usize;
+    match size.0 == size.1 {
+        true => OF_A_SQUARE[pair % OF_A_SQUARE.len()],
+        false => OF_A_RECTANGLE[pair % OF_A_RECTANGLE.len()],
+    }
 }
 
 /// Mean and contrast of a tile: of its own visible pixels, of its surroundings when too few of

@@ -1,9 +1,12 @@
 //! The first pass over a scene: what is masked, what values occur, how bands hang together.
 
-use super::{SceneSource, SceneWindow};
+use super::{Reference, SceneSource, SceneWindow};
 use crate::error::{Error, Result};
+use crate::raster::coarse::{Shrunk, Small};
+use crate::raster::guide::{reference_options, stack};
 use crate::raster::spectral::{Fit, Options, Transfer};
 use crate::raster::tiler::Tiling;
+use crate::raster::{Mask, Raster, Window};
 
 /// What the whole scene says before any tile is computed.
 pub(super) struct Survey {
@@ -19,8 +22,20 @@ pub(super) struct Survey {
     pub contrast: f32,
     /// How the bands the model does not know follow the ones it knows.
     pub transfer: Transfer,
+    /// How the bands of the scene follow those of the reference, where there is one.
+    pub reference: Option<ReferenceFit>,
+    /// The bands the model knows, shrunk.
+    pub small: Small,
     /// Tiles with masked pixels, for each row of tiles.
     tiles: Vec<usize>,
+}
+
+/// What ties a scene to its reference.
+pub(super) struct ReferenceFit {
+    /// From the bands of the reference to those of the scene.
+    pub transfer: Transfer,
+    /// Mean of scene minus prediction, for each band of the scene.
+    pub offset: Vec<f32>,
 }
 
 impl Survey {
@@ -31,6 +46,14 @@ impl Survey {
     pub fn run(source: &mut dyn SceneSource, tiling: &Tiling, guides: &[usize]) -> Result<Self> {
         let ((height, width), bands) = (source.size(), source.bands());
         let options = Options::default();
+        let reference_bands = source.reference_bands();
+        let mut reference = (reference_bands > 0)
+            .then(|| ReferenceSums::new(bands, reference_bands, height, width));
+        let halo_px = match &reference {
+            Some(_) => options.halo_px().max(reference_options().halo_px()),
+            None => options.halo_px(),
+        };
+        let mut shrunk = Shrunk::new(guides.len(), height, width);
         let mut fit = Fit::new(bands, height, width, guides, &options);
         let mut range = vec![(f32::INFINITY, f32::NEG_INFINITY); bands];
         let mut sums = vec![(0.0f64, 0.0f64); bands];
@@ -40,14 +63,19 @@ impl Survey {
             // Counted once: the rows no other row of tiles finishes.
             let core = tiling.finished(row);
             let band = tiling.band(row);
-            let window = core.grow(options.halo_px(), height, width);
+            let window = core.grow(halo_px, height, width);
             // The halo does not always reach over the whole row of tiles.
             let bottom = window.row_end().max(band.row_end());
-            let window = crate::raster::Window {
+            let window = Window {
                 height: bottom - window.row,
                 ..window
             };
-            let SceneWindow { image, mask, valid } = source.read(window)?;
+            let SceneWindow {
+                image,
+                mask,
+                valid,
+                reference: other,
+            } = source.read(window)?;
             let holes = valid.and(&mask);
             let inner = core.relative_to(window);
             valid_px += valid.crop(inner).count();
@@ -69,6 +97,11 @@ impl Survey {
                 }
             }
             fit.add(&image, &mask, &valid, window, core);
+            if let Some((sums, other)) = reference.as_mut().zip(other) {
+                sums.add(&image, &mask, &valid, &other, window, core);
+            }
+            let known = image.select_bands(guides);
+            shrunk.add(&known, &valid.and_not(&mask), &valid, window, core);
         }
         if masked_px == 0 {
             return Err(Error::NothingMasked { valid: valid_px });
@@ -92,6 +125,8 @@ impl Survey {
                 .collect(),
             contrast: pooled.sqrt() as f32,
             transfer: fit.transfer(),
+            reference: reference.map(ReferenceSums::finish),
+            small: shrunk.finish(),
             tiles,
         })
     }
@@ -102,5 +137,65 @@ impl Survey {
             .iter()
             .map(|tiles| (tiles * samples).div_ceil(batch))
             .sum()
+    }
+}
+
+/// The fit to a reference in the making, with the means over what both images show.
+struct ReferenceSums {
+    fit: Fit,
+    sums: Vec<f64>,
+    count: f64,
+    bands: usize,
+}
+
+impl ReferenceSums {
+    fn new(bands: usize, reference_bands: usize, height: usize, width: usize) -> Self {
+        let all = bands + reference_bands;
+        let guides: Vec<usize> = (bands..all).collect();
+        Self {
+            fit: Fit::new(all, height, width, &guides, &reference_options()),
+            sums: vec![0.0; all],
+            count: 0.0,
+            bands,
+        }
+    }
+
+    fn add(
+        &mut self,
+        image: &Raster,
+        mask: &Mask,
+        valid: &Mask,
+        reference: &Reference,
+        window: Window,
+        core: Window,
+    ) {
+        let both = stack(image, &reference.image);
+        let valid = valid.and(&reference.observed);
+        self.fit.add(&both, mask, &valid, window, core);
+        let inner = core.relative_to(window);
+        let seen = valid.and_not(mask).crop(inner);
+        let part = both.crop(inner);
+        self.count += seen.count() as f64;
+        for (band, sum) in self.sums.iter_mut().enumerate() {
+            let pixels = part.band(band).iter().zip(&seen.data);
+            let visible = pixels.filter(|(_, seen)| **seen);
+            *sum += visible.map(|(value, _)| f64::from(*value)).sum::<f64>();
+        }
+    }
+
+    fn finish(self) -> ReferenceFit {
+        let transfer = self.fit.transfer();
+        let mean: Vec<f64> = self.sums.iter().map(|s| s / self.count.max(1.0)).collect();
+        let (scene, reference) = mean.split_at(self.bands);
+        let betas = transfer.beta.chunks_exact(reference.len().max(1));
+        let offset = scene.iter().zip(betas).map(|(mean, beta)| {
+            let predicted = beta.iter().zip(reference);
+            let predicted: f64 = predicted.map(|(b, r)| f64::from(*b) * r).sum();
+            (mean - predicted) as f32
+        });
+        ReferenceFit {
+            offset: offset.collect(),
+            transfer,
+        }
     }
 }

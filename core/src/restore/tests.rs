@@ -9,22 +9,23 @@ use super::*;
 use crate::checkpoint::{
     self, CARD_FORMAT, Conditioning, Defaults, ModelCard, Normalization, Training,
 };
-use crate::diffusion::conditioning::concat_bands;
 use crate::diffusion::noise::gaussian_stream;
 use crate::diffusion::prediction::Prediction;
+use crate::diffusion::sampler::Sampler;
 use crate::diffusion::schedule::Schedule;
+use crate::error::Error;
 use crate::params::{self, Storage};
+use crate::raster::{Mask, Raster, Window};
 use crate::unet::UNetConfig;
+
+mod guided;
 
 /// A tiny network whose output is far from zero, through a checkpoint and back.
 fn model(conditioning: Conditioning) -> Model {
     let device = Device::flex();
     let architecture = UNetConfig {
         bands: 3,
-        conditioning_bands: match conditioning {
-            Conditioning::Concat => concat_bands(3),
-            Conditioning::None => 0,
-        },
+        conditioning_bands: conditioning.channels(3),
         base_channels: 8,
         multipliers: vec![1, 2],
         blocks_per_level: 1,
@@ -148,7 +149,12 @@ impl SceneSource for Memory {
                 *value = self.junk;
             }
         }
-        Ok(SceneWindow { image, mask, valid })
+        Ok(SceneWindow {
+            image,
+            mask,
+            valid,
+            reference: None,
+        })
     }
 }
 
@@ -180,7 +186,11 @@ fn settings() -> RestoreSettings {
 
 #[test]
 fn clear_pixels_stay_and_holes_are_filled_within_range() {
-    for conditioning in [Conditioning::Concat, Conditioning::None] {
+    for conditioning in [
+        Conditioning::Guided,
+        Conditioning::Concat,
+        Conditioning::None,
+    ] {
         let model = model(conditioning);
         for (bands, height, width) in [(3, 40, 53), (5, 37, 16), (3, 9, 11)] {
             let scene = Memory::new(bands, height, width);
@@ -226,7 +236,11 @@ fn visible_range(scene: &Memory, band: usize) -> (f32, f32) {
 
 #[test]
 fn neither_nodata_nor_cloud_values_have_a_say() {
-    for conditioning in [Conditioning::Concat, Conditioning::None] {
+    for conditioning in [
+        Conditioning::Guided,
+        Conditioning::Concat,
+        Conditioning::None,
+    ] {
         let model = model(conditioning);
         let filled = |junk: f32| {
             let scene = Memory {

@@ -2,13 +2,10 @@
 //! the network from relying on one sensor's band order.
 
 use unclouded_core::raster::Raster;
+use unclouded_core::raster::turn::{Turn, turned};
 
 use super::rng::Rng;
 use crate::train_config::AugmentConfig;
-
-/// One of the eight symmetries of a square: bit 0 mirrors columns, bit 1 mirrors rows, bit 2
-/// swaps rows and columns (before the mirrors).
-pub type Turn = u8;
 
 /// A random symmetry: mirrors, quarter turns, or all eight.
 pub fn random_turn(rng: &mut Rng, flips: bool, rotations: bool) -> Turn {
@@ -21,32 +18,10 @@ pub fn random_turn(rng: &mut Rng, flips: bool, rotations: bool) -> Turn {
     }
 }
 
-/// A square plane of `side * side` values, turned.
-pub fn dihedral<T: Copy>(plane: &[T], side: usize, turn: Turn) -> Vec<T> {
-    let mirror = |i: usize, yes: bool| if yes { side - 1 - i } else { i };
-    let mut out = Vec::with_capacity(plane.len());
-    for row in 0..side {
-        let row = mirror(row, turn & 2 != 0);
-        for col in 0..side {
-            let col = mirror(col, turn & 1 != 0);
-            let index = if turn & 4 != 0 {
-                col * side + row
-            } else {
-                row * side + col
-            };
-            out.push(plane[index]);
-        }
-    }
-    out
-}
-
 /// Turns every plane of a square image.
 pub fn turn_image(image: &mut Raster, turn: Turn) {
     if turn != 0 {
-        let side = image.width;
-        for plane in image.data.chunks_exact_mut(side * side) {
-            plane.copy_from_slice(&dihedral(plane, side, turn));
-        }
+        image.data = turned(&image.data, image.height, image.width, turn);
     }
 }
 
@@ -119,7 +94,8 @@ fn mixing_weights(bands: usize, rng: &mut Rng) -> Vec<Vec<f32>> {
         .collect()
 }
 
-fn mix(image: &mut Raster, weights: &[Vec<f32>]) {
+/// Every band becomes the mix of all bands that its row of `weights` says.
+pub(super) fn mix(image: &mut Raster, weights: &[Vec<f32>]) {
     let plane = image.height * image.width;
     let mut mixed = vec![0.0f32; image.data.len()];
     for (out, row) in mixed.chunks_exact_mut(plane).zip(weights) {

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use unclouded_core::diffusion::conditioning::Hint;
+use unclouded_core::raster::turn::turned;
 use unclouded_core::raster::{Mask, Raster};
 
 use super::augment::{random_turn, turn_image, vary};
+use super::hint;
 use super::masks::MaskPool;
 use super::rng::{Purpose, Rng};
 use super::tiles::Tiles;
-use crate::train_config::AugmentConfig;
+use crate::train_config::{AugmentConfig, HintConfig};
 
 /// Draws that are tried for a crop with both visible and masked data.
 const TRIES: usize = 32;
@@ -24,6 +27,8 @@ pub struct Example {
     pub valid: Mask,
     /// The value that counts as fully bright in those units.
     pub reflectance_scale: f32,
+    /// What the network is told besides the tile.
+    pub hint: Hint,
     /// Index of the image in [`Tiles`].
     pub tile: usize,
 }
@@ -61,6 +66,7 @@ pub struct BatchBuilder {
     tiles: Arc<Tiles>,
     masks: Arc<MaskPool>,
     augment: AugmentConfig,
+    hints: HintConfig,
     seed: u64,
     batch: usize,
 }
@@ -71,6 +77,7 @@ impl BatchBuilder {
         tiles: Arc<Tiles>,
         masks: Arc<MaskPool>,
         augment: AugmentConfig,
+        hints: HintConfig,
         seed: u64,
         batch: usize,
     ) -> Self {
@@ -78,6 +85,7 @@ impl BatchBuilder {
             tiles,
             masks,
             augment,
+            hints,
             seed,
             batch,
         }
@@ -98,17 +106,17 @@ impl BatchBuilder {
             let mut example = self.cut(first, self.tiles.train(), &mut rng);
             let turn = random_turn(&mut rng, self.augment.flips, self.augment.rotations);
             // All three together: `cut` has checked the mask against the validity.
+            let side = self.tiles.tile_px();
             turn_image(&mut example.image, turn);
-            example.valid.data =
-                super::augment::dihedral(&example.valid.data, example.valid.width, turn);
-            example.mask.data =
-                super::augment::dihedral(&example.mask.data, example.mask.width, turn);
+            example.valid.data = turned(&example.valid.data, side, side, turn);
+            example.mask.data = turned(&example.mask.data, side, side, turn);
             vary(
                 &mut example.image,
                 example.reflectance_scale,
                 &self.augment,
                 &mut rng,
             );
+            self.add_hint(&mut example, &self.hints, self.tiles.train(), &mut rng);
             example
         });
         TrainingBatch {
@@ -126,12 +134,35 @@ impl BatchBuilder {
             let mut rng = Rng::keyed(self.seed, Purpose::Validation, 0, item as u64);
             // 128 bits: item * len cannot overflow.
             let spaced = item as u128 * images.len() as u128 / total.max(1) as u128;
-            self.cut(images[spaced as usize], images, &mut rng)
+            let mut example = self.cut(images[spaced as usize], images, &mut rng);
+            self.add_hint(&mut example, &self.hints.only(item), images, &mut rng);
+            example
         });
         TrainingBatch {
             step: start as u64,
             examples: examples.collect(),
         }
+    }
+
+    /// Draws the hint; `others` are images of other places.
+    fn add_hint(
+        &self,
+        example: &mut Example,
+        shares: &HintConfig,
+        others: &[usize],
+        rng: &mut Rng,
+    ) {
+        if !self.hints.any() {
+            return;
+        }
+        let (other, _) = self.tiles.crop(others[rng.below(others.len())], rng);
+        example.hint = hint::draw(
+            &example.image,
+            example.reflectance_scale,
+            &other,
+            shares,
+            rng,
+        );
     }
 
     /// A crop of image `first` with a mask such that some data is visible and some masked. An
@@ -156,6 +187,7 @@ impl BatchBuilder {
                     mask,
                     valid,
                     reflectance_scale,
+                    hint: Hint::None,
                     tile,
                 };
             }

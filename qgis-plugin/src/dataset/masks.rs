@@ -6,8 +6,9 @@ use std::path::Path;
 
 use npyz::{DType, NpyFile, Order};
 use unclouded_core::raster::Mask;
+use unclouded_core::raster::turn::turned;
 
-use super::augment::{dihedral, random_turn};
+use super::augment::random_turn;
 use super::file_problem;
 use super::noise_mask;
 use super::rng::Rng;
@@ -108,7 +109,7 @@ impl MaskPool {
         Mask {
             height: side,
             width: side,
-            data: dihedral(&data, side, random_turn(rng, true, true)),
+            data: turned(&data, side, side, random_turn(rng, true, true)),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::failure::Failure;
 pub mod augment;
 pub mod batch;
 pub mod decode;
+pub mod hint;
 pub mod holdout;
 pub mod load;
 pub mod masks;

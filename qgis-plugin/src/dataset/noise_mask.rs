@@ -28,7 +28,7 @@ pub fn draw(rng: &mut Rng, side: usize, masked: usize) -> Mask {
 }
 
 /// Fractal value noise (octaves of a smoothed random lattice, each of half the cell size).
-fn fractal(rng: &mut Rng, side: usize, cell_px: f32) -> Vec<f32> {
+pub(super) fn fractal(rng: &mut Rng, side: usize, cell_px: f32) -> Vec<f32> {
     let mut field = vec![0.0f32; side * side];
     let persistence = rng.range(0.3, 0.65);
     // Clouds are drawn out along the wind.

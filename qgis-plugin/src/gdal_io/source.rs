@@ -244,7 +244,12 @@ impl SceneSource for GdalSource<'_> {
         }
         let valid = self.finish(validity, window, &mask)?;
         let image = Raster::from_vec(self.bands.len(), window.height, window.width, data)?;
-        Ok(SceneWindow { image, mask, valid })
+        Ok(SceneWindow {
+            image,
+            mask,
+            valid,
+            reference: None,
+        })
     }
 }
 

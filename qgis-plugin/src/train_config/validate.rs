@@ -1,5 +1,6 @@
 //! The ranges of a recipe's values, checked once.
 
+use unclouded_core::checkpoint::Conditioning;
 use unclouded_core::unet::UNetConfig;
 
 use super::TrainConfig;
@@ -130,6 +131,8 @@ impl TrainConfig {
         let augment = &self.augment;
         for (what, value) in [
             ("[masks] noise_fraction", self.masks.noise_fraction),
+            ("[hints] reference", self.hints.reference),
+            ("[hints] coarse", self.hints.coarse),
             ("[augment] band_permutation", augment.band_permutation),
             ("[augment] band_mix", augment.band_mix),
             ("[augment] band_repeat", augment.band_repeat),
@@ -148,6 +151,22 @@ impl TrainConfig {
             "at most 1",
             augment.band_mix + augment.band_repeat,
             "a tile is mixed, repeated or left alone",
+        )?;
+        let hints = self.hints.reference + self.hints.coarse;
+        check(
+            hints <= 1.0,
+            "[hints] reference + coarse",
+            "at most 1",
+            hints,
+            "an example has one hint or none",
+        )?;
+        let guided = self.diffusion.conditioning == Conditioning::Guided;
+        check(
+            guided == self.hints.any(),
+            "[diffusion] conditioning",
+            "guided with [hints], concat or none without",
+            format!("{:?} with hints {hints}", self.diffusion.conditioning).to_lowercase(),
+            "a guided network learns from hints, others cannot take them",
         )?;
         for (what, value) in [
             ("[augment] gain_jitter", augment.gain_jitter),

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use unclouded_core::checkpoint::Conditioning;
-use unclouded_core::diffusion::conditioning::{self, Prepared};
+use unclouded_core::diffusion::conditioning::{self, Preparation, Prepared};
 use unclouded_core::diffusion::denoiser::NoiseLevel;
 use unclouded_core::diffusion::loss::LossBatch;
 use unclouded_core::diffusion::noise::gaussian_stream;
@@ -24,16 +24,20 @@ pub fn prepare(examples: &[Example], config: &DiffusionConfig) -> Vec<Prepared> 
     let one = |example: &Example| {
         let floor = config.contrast_floor * example.reflectance_scale;
         match config.conditioning {
-            Conditioning::Concat => conditioning::prepare_concat(
-                &example.image,
-                &example.mask,
-                &example.valid,
-                config.fill_distance_px,
-                floor,
-            ),
             Conditioning::None => {
                 conditioning::prepare_unconditional(&example.image, &example.valid, floor)
             }
+            conditioning => conditioning::prepare(
+                &example.image,
+                &example.mask,
+                &example.valid,
+                &example.hint,
+                &Preparation {
+                    conditioning,
+                    max_distance_px: config.fill_distance_px,
+                    floor,
+                },
+            ),
         }
     };
     examples.iter().map(one).collect()

@@ -4,6 +4,7 @@
 //! resumed takes the same path as one that is not.
 
 mod batches;
+mod init;
 mod state;
 mod validation;
 
@@ -14,10 +15,8 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use unclouded_core::checkpoint::{
-    self, CARD_FORMAT, Conditioning, ModelCard, Training, TrainingData,
-};
-use unclouded_core::diffusion::{conditioning, loss};
+use unclouded_core::checkpoint::{self, CARD_FORMAT, ModelCard, Training, TrainingData};
+use unclouded_core::diffusion::loss;
 use unclouded_core::params::{self, Storage};
 use unclouded_core::unet::{UNet, UNetConfig};
 
@@ -132,7 +131,10 @@ impl<'a> Run<'a> {
         let device = device.clone().autodiff();
         let state = match resume {
             true => State::load(&state_path)?,
-            false => State::new(fresh),
+            false => match &config.train.init {
+                Some(path) => State::new(init::from_checkpoint(path, fresh)?),
+                None => State::new(fresh),
+            },
         };
         let step = state.step;
         let unet = params::assign(architecture.init(&device)?, &state.weights)?;
@@ -162,7 +164,14 @@ impl<'a> Run<'a> {
             config,
             recipe,
             architecture,
-            builder: BatchBuilder::new(tiles, masks, config.augment.clone(), t.seed, t.batch),
+            builder: BatchBuilder::new(
+                tiles,
+                masks,
+                config.augment.clone(),
+                config.hints,
+                t.seed,
+                t.batch,
+            ),
             device,
             unet,
             optimizer,
@@ -247,12 +256,12 @@ impl<'a> Run<'a> {
         self.val_loss = Some(v.loss);
         self.metrics = BTreeMap::from([("val_loss".into(), v.loss)]);
         let mut text = format!("step {}: validation loss {:.4}", self.step, v.loss);
-        if let Some((ours, fill)) = v.psnr_db {
-            self.metrics
-                .insert("val_masked_psnr_db_one_step".into(), ours);
-            self.metrics
-                .insert("val_masked_psnr_db_soft_fill".into(), fill);
-            text += &format!(", in-mask PSNR {ours:.2} dB (soft fill {fill:.2})");
+        for (kind, psnr) in v.psnr {
+            let (ours, fill) = (psnr.one_step_db, psnr.fill_db);
+            let key = |what: &str| format!("val_masked_psnr_db_{kind}_{what}");
+            self.metrics.insert(key("one_step"), ours);
+            self.metrics.insert(key("fill"), fill);
+            text += &format!(", {kind} {ours:.2} dB (fill {fill:.2})");
         }
         reporter.info(text);
         if !v.grid.is_empty() {
@@ -327,10 +336,7 @@ impl<'a> Run<'a> {
 
 /// The recipe's architecture with the bands of its data.
 fn architecture(config: &TrainConfig, bands: usize) -> UNetConfig {
-    let conditioning_bands = match config.diffusion.conditioning {
-        Conditioning::None => 0,
-        Conditioning::Concat => conditioning::concat_bands(bands),
-    };
+    let conditioning_bands = config.diffusion.conditioning.channels(bands);
     UNetConfig {
         bands,
         conditioning_bands,

@@ -1,9 +1,11 @@
 //! How good the averaged weights are on images that are never trained on.
 
 use burn::tensor::{Device, Tensor};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+
 use unclouded_core::checkpoint::Conditioning;
-use unclouded_core::diffusion::conditioning::Prepared;
+use unclouded_core::diffusion::conditioning::{Hint, Prepared};
 use unclouded_core::diffusion::denoiser::{Denoiser, NoiseLevel};
 use unclouded_core::diffusion::loss::{self, LossBatch};
 use unclouded_core::diffusion::network::NetworkDenoiser;
@@ -28,11 +30,30 @@ const GRID_ROWS: usize = 6;
 pub struct Validation {
     /// Mean of the training objective.
     pub loss: f64,
-    /// In-mask PSNR of the one-step estimate at the noisiest level and of the soft fill it starts
-    /// from, dB; none for unconditional networks.
-    pub psnr_db: Option<(f64, f64)>,
+    /// In-mask PSNR by kind of hint; empty for unconditional networks.
+    pub psnr: BTreeMap<&'static str, Psnr>,
     /// Rows of pictures: masked, fill, one sample, estimate, truth.
     pub grid: Vec<Vec<Raster>>,
+}
+
+/// In-mask PSNR over the examples of one kind, dB.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Psnr {
+    /// Examples.
+    pub count: usize,
+    /// Mean of the one-step estimate at the noisiest level.
+    pub one_step_db: f64,
+    /// Mean of the fill it starts from.
+    pub fill_db: f64,
+}
+
+impl Psnr {
+    fn add(&mut self, one_step_db: f64, fill_db: f64) {
+        self.count += 1;
+        let share = 1.0 / self.count as f64;
+        self.one_step_db += share * (one_step_db - self.one_step_db);
+        self.fill_db += share * (fill_db - self.fill_db);
+    }
 }
 
 /// Scores `unet` on the recipe's validation examples.
@@ -44,7 +65,7 @@ pub fn run(
 ) -> Result<Validation> {
     let total = config.train.validate_tiles;
     let (mut loss, mut batches_seen) = (0.0, 0);
-    let (mut ours, mut fill) = (Vec::new(), Vec::new());
+    let mut psnr: BTreeMap<&'static str, Psnr> = BTreeMap::new();
     let mut grid = Vec::new();
     for start in (0..total).step_by(BATCH) {
         crate::interrupt::check()?;
@@ -57,7 +78,7 @@ pub fn run(
         let value = loss::denoising(unet, config.diffusion.prediction, batch.clone());
         loss += f64::from(value.into_scalar::<f32>());
         batches_seen += 1;
-        if config.diffusion.conditioning == Conditioning::Concat {
+        if config.diffusion.conditioning != Conditioning::None {
             let (mean, sample) = estimate(unet, config, &batch)?;
             for (i, (example, p)) in examples.iter().zip(&prepared).enumerate() {
                 let range = example.reflectance_scale;
@@ -65,21 +86,28 @@ pub fn run(
                 let score = |image: &Raster| {
                     metrics::score_masked(&example.image, image, &example.mask, range).psnr_db
                 };
-                ours.push(score(&mean));
-                fill.push(score(&p.filled));
+                let kind = psnr.entry(kind(&example.hint)).or_default();
+                kind.add(score(&mean), score(&p.filled));
                 if grid.len() < GRID_ROWS {
                     grid.push(row(example, p, compose(p, &sample, i), mean));
                 }
             }
         }
     }
-    let average = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
-    let psnr_db = (!ours.is_empty()).then(|| (average(&ours), average(&fill)));
     Ok(Validation {
         loss: loss / f64::from(batches_seen.max(1)),
-        psnr_db,
+        psnr,
         grid,
     })
+}
+
+/// The name of a kind of hint in the metrics of a model card.
+fn kind(hint: &Hint) -> &'static str {
+    match hint {
+        Hint::None => "alone",
+        Hint::Reference(..) => "reference",
+        Hint::Coarse(_) => "coarse",
+    }
 }
 
 /// The one-step estimate at the noisiest level, which approaches the mean over all fills, and
@@ -111,6 +139,7 @@ fn estimate(unet: &UNet, config: &TrainConfig, batch: &LossBatch) -> Result<(Vec
         bands,
         items: (0..items as u64).map(|i| (i, window)).collect(),
         size: (height, width),
+        turns: vec![0; items],
     };
     let sampler = config.diffusion.defaults.sampler;
     let sample = sampler::sample(

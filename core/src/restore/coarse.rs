@@ -1,0 +1,81 @@
+//! The coarse pass: a scene with wide holes is first restored at a quarter of its size.
+
+use std::future::Future;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+
+use super::{FilledRows, MemorySource, Progress, RestoreSettings, SceneSink, restore_async};
+use crate::checkpoint::{Conditioning, Model};
+use crate::error::Result;
+use crate::raster::Raster;
+use crate::raster::coarse::{FACTOR, Small, is_deep};
+use crate::raster::soften::distances;
+
+/// Images smaller than this are not shrunk further.
+const MIN_SIDE_PX: usize = 24;
+
+/// The scene restored at a coarser scale: the bands the model restores, in scene units.
+pub(super) struct Estimate {
+    /// Mean of the ensemble.
+    pub mean: Raster,
+    /// Its standard deviation; 0 with one member, and where the ground is visible.
+    pub std: Raster,
+}
+
+/// Whether a coarser estimate would count anywhere, and the model knows what to do with it.
+pub(super) fn is_wanted(model: &Model, small: &Small) -> bool {
+    if model.card.conditioning != Conditioning::Guided {
+        return false;
+    }
+    let visible = small.valid.and_not(&small.mask);
+    if visible.height.min(visible.width) < MIN_SIDE_PX || !visible.any() {
+        return false;
+    }
+    let distance = distances(&visible);
+    let holes = distance.iter().zip(&small.mask.data);
+    holes
+        .filter(|(_, hole)| **hole)
+        .any(|(d, _)| is_deep(d * FACTOR as f32))
+}
+
+/// Restores `small`, whose bands feed the model's bands `sources`; itself coarse to fine.
+///
+/// Boxed, since an asynchronous function cannot contain itself.
+///
+/// # Errors
+/// As [`restore_async`].
+pub(super) fn estimate<'a>(
+    small: &'a Small,
+    model: &'a Model,
+    settings: &'a RestoreSettings,
+    sources: &'a [usize],
+    progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Pin<Box<dyn Future<Output = Result<Estimate>> + 'a>> {
+    Box::pin(async move {
+        let mut source = MemorySource::new(&small.image, &small.mask, &small.valid);
+        let like = &small.image;
+        let mut sink = Sink(Estimate {
+            mean: Raster::new(like.bands, like.height, like.width),
+            std: Raster::new(like.bands, like.height, like.width),
+        });
+        let settings = RestoreSettings {
+            model_bands: sources.to_vec(),
+            ..settings.clone()
+        };
+        restore_async(&mut source, &mut sink, model, &settings, progress).await?;
+        Ok(sink.0)
+    })
+}
+
+struct Sink(Estimate);
+
+impl SceneSink for Sink {
+    fn write(&mut self, rows: FilledRows) -> Result<()> {
+        let (row, col) = (rows.window.row, rows.window.col);
+        self.0.mean.paste(row, col, &rows.image);
+        if let Some(std) = &rows.std {
+            self.0.std.paste(row, col, std);
+        }
+        Ok(())
+    }
+}

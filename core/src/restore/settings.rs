@@ -1,0 +1,117 @@
+//! How to fill, and whether that fits scene and model.
+
+use crate::checkpoint::Model;
+use crate::diffusion::sampler::Sampler;
+use crate::error::{Error, Result};
+
+/// More ensemble members than this are a mistake.
+const MAX_SAMPLES: usize = 1024;
+
+/// How to fill; validated by [`restore`](super::restore).
+#[derive(Debug, Clone, PartialEq)]
+pub struct RestoreSettings {
+    /// Side of a tile, pixels.
+    pub tile_px: usize,
+    /// Overlap of neighbouring tiles, pixels.
+    pub overlap_px: usize,
+    /// Ensemble members; the fill is their mean.
+    pub samples: usize,
+    /// Steps of the sampler.
+    pub steps: usize,
+    /// The sampler.
+    pub sampler: Sampler,
+    /// Stochasticity of DDIM, 0 to 1.
+    pub eta: f64,
+    /// Key of the noise.
+    pub seed: u64,
+    /// Tiles times members that go through the network at once.
+    pub batch: usize,
+    /// Scene bands (from 0) that feed the model, in the order of its bands; a band may repeat.
+    pub model_bands: Vec<usize>,
+    /// Full brightness in scene units, for the smallest contrast: 255 for 8 bits, 2750 for
+    /// Sentinel-2; by default the contrast of the whole scene.
+    pub reflectance_scale: Option<f32>,
+}
+
+impl Default for RestoreSettings {
+    fn default() -> Self {
+        Self {
+            tile_px: 64,
+            overlap_px: 16,
+            samples: 4,
+            steps: 4,
+            sampler: Sampler::DpmSolverPp2m,
+            eta: 0.0,
+            seed: 0,
+            batch: 8,
+            model_bands: vec![0, 1, 2],
+            reflectance_scale: None,
+        }
+    }
+}
+
+/// Whether settings fit a scene of `bands` bands and the model.
+///
+/// # Errors
+/// [`Error::Setting`] and [`Error::Mismatch`].
+pub(super) fn check(settings: &RestoreSettings, bands: usize, model: &Model) -> Result<()> {
+    let setting = |what, expected: &str, got: usize, hint| {
+        Err(Error::Setting {
+            what,
+            expected: expected.into(),
+            got: got.to_string(),
+            hint,
+        })
+    };
+    if !(1..=MAX_SAMPLES).contains(&settings.samples) {
+        return setting(
+            "samples",
+            "1 to 1024",
+            settings.samples,
+            "4 to 16 samples are usual",
+        );
+    }
+    if settings
+        .reflectance_scale
+        .is_some_and(|scale| !(scale.is_finite() && scale > 0.0))
+    {
+        return setting(
+            "reflectance scale",
+            "above 0",
+            0,
+            "255 for 8 bits, 2750 for Sentinel-2",
+        );
+    }
+    if !(0.0..=1.0).contains(&settings.eta) {
+        return Err(Error::Setting {
+            what: "eta",
+            expected: "0 to 1".into(),
+            got: settings.eta.to_string(),
+            hint: "0 is deterministic",
+        });
+    }
+    if settings.batch == 0 {
+        return setting("batch", "at least 1", 0, "8 suits most machines");
+    }
+    if settings.model_bands.len() != model.card.bands.len() {
+        return Err(Error::Mismatch {
+            what: "bands for the model",
+            expected: format!(
+                "{} ({})",
+                model.card.bands.len(),
+                model.card.bands.join(", ")
+            ),
+            got: settings.model_bands.len().to_string(),
+            hint: "name one scene band for each band of the model, e.g. --bands 3,2,1",
+        });
+    }
+    if let Some(band) = settings.model_bands.iter().find(|band| **band >= bands) {
+        return Err(Error::Mismatch {
+            what: "bands for the model",
+            expected: format!("numbers from 1 to {bands}"),
+            got: (band + 1).to_string(),
+            hint: "band numbers count from 1",
+        });
+    }
+    Ok(())
+}

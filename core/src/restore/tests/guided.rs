@@ -1,0 +1,137 @@
+//! Restoring with a reference, and wide holes coarse to fine.
+
+use super::*;
+use crate::restore::{MemorySink, MemorySource};
+
+/// Ground with texture and large forms, `[3, height, width]`.
+fn ground(height: usize, width: usize) -> Raster {
+    let noise = gaussian_stream(&[3], height * width);
+    let value = |i: usize| {
+        let (band, at) = (i / (height * width), i % (height * width));
+        let (row, col) = ((at / width) as f32, (at % width) as f32);
+        let forms = (row / 23.0).sin() * (col / 31.0).cos();
+        1000.0 + 200.0 * forms + (1.0 + band as f32) * 60.0 * noise[at]
+    };
+    Raster::from_vec(
+        3,
+        height,
+        width,
+        (0..3 * height * width).map(value).collect(),
+    )
+    .unwrap()
+}
+
+fn error_in(hole: &Mask, image: &Raster, truth: &Raster) -> f32 {
+    let pixels = hole.data.len();
+    let errors = image.data.iter().zip(&truth.data).enumerate();
+    let inside = errors.filter(|(i, _)| hole.data[i % pixels]);
+    let squares: f32 = inside.map(|(_, (a, b))| (a - b).powi(2)).sum();
+    (squares / (hole.count() * image.bands) as f32).sqrt()
+}
+
+/// One step of a pair: what a network of random weights adds almost cancels.
+fn quiet() -> RestoreSettings {
+    RestoreSettings {
+        samples: 2,
+        steps: 1,
+        tile_px: 32,
+        overlap_px: 8,
+        ..RestoreSettings::default()
+    }
+}
+
+#[test]
+fn a_reference_shows_the_ground_and_its_clouds_do_not() {
+    let model = model(Conditioning::Guided);
+    let truth = ground(72, 80);
+    let hole = Mask::from_fn(72, 80, |r, c| {
+        (20..50).contains(&r) && (25..60).contains(&c)
+    });
+    let valid = Mask::new(72, 80, true);
+    // One band, other units, a part of it clouded.
+    let observed = Mask::from_fn(72, 80, |r, c| r + c > 30);
+    let seen = truth.band(1).iter().zip(&observed.data);
+    let data = seen.map(|(v, seen)| if *seen { 7.0 - v / 300.0 } else { f32::NAN });
+    let reference = Raster::from_vec(1, 72, 80, data.collect()).unwrap();
+    let run = |source: MemorySource| {
+        let (mut source, mut sink) = (source, MemorySink::new(&truth));
+        let go = &mut |_| ControlFlow::Continue(());
+        restore(&mut source, &mut sink, &model, &quiet(), go).unwrap();
+        sink.image
+    };
+    let without = run(MemorySource::new(&truth, &hole, &valid));
+    let with = run(MemorySource::new(&truth, &hole, &valid).with_reference(&reference, &observed));
+    let (without, with) = (
+        error_in(&hole, &without, &truth),
+        error_in(&hole, &with, &truth),
+    );
+    assert!(with < 0.5 * without, "{with} with, {without} without");
+}
+
+#[test]
+fn wide_holes_keep_every_promise() {
+    let model = model(Conditioning::Guided);
+    let mut scene = Memory::new(4, 150, 130);
+    scene.valid = Mask::from_fn(150, 130, |r, c| r + c > 12);
+    scene.mask = Mask::from_fn(150, 130, |r, c| {
+        (20..125).contains(&r) && (15..110).contains(&c)
+    });
+    let settings = RestoreSettings {
+        tile_px: 48,
+        overlap_px: 16,
+        ..settings()
+    };
+    let (done, _) = scene.run(&model, &settings).unwrap();
+    for (i, value) in done.out.data.iter().enumerate() {
+        let at = i % (150 * 130);
+        if scene.valid.data[at] && !scene.mask.data[at] {
+            assert_eq!(value.to_bits(), scene.image.data[i].to_bits());
+        } else if scene.valid.data[at] {
+            let (low, high) = visible_range(&scene, i / (150 * 130));
+            assert!((low..=high).contains(value), "pixel {i} is {value}");
+        }
+    }
+    let other = RestoreSettings {
+        batch: 3,
+        ..settings.clone()
+    };
+    let (again, _) = scene.run(&model, &other).unwrap();
+    for (a, b) in done.out.data.iter().zip(&again.out.data) {
+        assert!((a - b).abs() < 0.05 || !a.is_finite(), "{a} {b}");
+    }
+    let junk = Memory {
+        junk: f32::NAN,
+        ..scene.copy()
+    };
+    let (junk, _) = junk.run(&model, &settings).unwrap();
+    for (i, (a, b)) in done.out.data.iter().zip(&junk.out.data).enumerate() {
+        assert!(!done.filled.data[i % (150 * 130)] || a == b, "pixel {i}");
+    }
+}
+
+#[test]
+fn progress_counts_the_coarse_pass_too() {
+    let model = model(Conditioning::Guided);
+    let mut scene = Memory::new(3, 150, 130);
+    scene.mask = Mask::from_fn(150, 130, |r, c| {
+        (20..125).contains(&r) && (15..110).contains(&c)
+    });
+    let (mut source, mut sink) = (scene.copy(), scene.copy());
+    let mut last = Progress { done: 0, total: 0 };
+    let mut totals = Vec::new();
+    restore(
+        &mut source,
+        &mut sink,
+        &model,
+        &settings(),
+        &mut |progress| {
+            assert_eq!(progress.done, last.done + 1);
+            last = progress;
+            totals.push(progress.total);
+            ControlFlow::Continue(())
+        },
+    )
+    .unwrap();
+    assert_eq!(last.done, last.total);
+    assert!(totals.iter().all(|total| *total == totals[0]), "{totals:?}");
+}

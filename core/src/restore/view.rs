@@ -1,0 +1,173 @@
+//! A row of tiles with its surroundings: read, smoothly filled, guided.
+
+use super::coarse::Estimate;
+use super::predict::{Tile, tile_norm};
+use super::{Plan, SceneSource, SceneWindow};
+use crate::error::Result;
+use crate::raster::guide::{self, Guide};
+use crate::raster::normalize::TileNorm;
+use crate::raster::{Mask, Raster, Window, coarse, fill};
+
+/// A row of tiles with its surroundings, its holes smoothly filled.
+pub(super) struct View {
+    /// What was read.
+    pub context: Window,
+    /// All bands as read.
+    pub image: Raster,
+    /// All bands, smoothly filled in and around the row of tiles.
+    pub smooth: Raster,
+    /// What a coarser estimate changes about the bands the model restores.
+    pub coarse: Option<Delta>,
+    /// True = masked and valid.
+    pub holes: Mask,
+    /// True = data.
+    pub valid: Mask,
+    /// The bands that are restored, as the network sees them: `smooth` with `coarse`.
+    guides: Raster,
+    /// All bands as a reference suggests them, and where it was observed.
+    reference: Option<(Raster, Mask)>,
+    /// True = observed.
+    visible: Mask,
+}
+
+/// A coarser estimate inside a view.
+pub(super) struct Delta {
+    /// What it changes, `[restored bands, height, width]`, scene units.
+    pub change: Raster,
+    /// Its standard deviation, weighted alike.
+    pub std: Raster,
+    /// How much it counts.
+    weight: Vec<f32>,
+}
+
+impl View {
+    /// Reads `context` and fills the holes of `filled`, a part of it.
+    pub fn read(
+        source: &mut dyn SceneSource,
+        context: Window,
+        filled: Window,
+        plan: &Plan,
+    ) -> Result<Self> {
+        let SceneWindow {
+            image,
+            mask,
+            valid,
+            reference,
+        } = source.read(context)?;
+        let visible = valid.and_not(&mask);
+        let holes = valid.and(&mask);
+        // Nodata is filled like a hole, as in training: the network never sees its value. What
+        // lies farther out is neither filled nor filled from.
+        let targets = Mask::from_fn(context.height, context.width, |row, col| {
+            !visible.at(row, col) && filled.contains(context.row + row, context.col + col)
+        });
+        let known = visible.or(&targets);
+        let survey = plan.survey;
+        let soft = |image: &Raster, far: &[f32]| {
+            fill::soft_towards(image, &targets, &known, plan.reach_px, far)
+        };
+        let reference = reference.zip(survey.reference.as_ref()).map(|(r, fit)| {
+            let prediction = guide::predict(&r.image, &r.observed, &fit.transfer, plan.reach_px);
+            (prediction, r.observed, &fit.offset)
+        });
+        let smooth = match &reference {
+            Some((prediction, _, offset)) => {
+                let mut smooth = soft(&guide::subtract(&image, prediction), offset);
+                guide::add(&mut smooth, prediction);
+                smooth
+            }
+            None => soft(&image, &survey.mean),
+        };
+        let reference = reference.map(|(prediction, observed, _)| (prediction, observed));
+        let mut guides = smooth.select_bands(&plan.guides.bands);
+        let coarse = plan
+            .coarse
+            .map(|estimate| Delta::new(estimate, context, &guides, &visible.invert()));
+        if let Some(delta) = &coarse {
+            guide::add(&mut guides, &delta.change);
+        }
+        Ok(Self {
+            context,
+            image,
+            smooth,
+            coarse,
+            holes,
+            valid,
+            guides,
+            reference,
+            visible,
+        })
+    }
+
+    /// One tile as the network sees it.
+    pub fn tile(&self, window: Window, plan: &Plan) -> Tile {
+        let local = window.relative_to(self.context);
+        let slots = &plan.guides.sources;
+        let of_scene = TileNorm {
+            mean: plan
+                .guides
+                .bands
+                .iter()
+                .map(|b| plan.survey.mean[*b])
+                .collect(),
+            scale: plan.survey.contrast.max(plan.floor),
+        };
+        let norm = tile_norm(
+            &self.guides,
+            &self.visible,
+            local,
+            plan.reach_px,
+            plan.floor,
+            of_scene,
+        );
+        let guide = match (&self.reference, &self.coarse) {
+            (Some((prediction, observed)), _) => {
+                let restored = prediction.crop(local).select_bands(&plan.guides.bands);
+                let guide = Guide::from_reference(&restored, &observed.crop(local));
+                Some(guide)
+            }
+            (None, Some(delta)) => Some(delta.guide(local, self.context)),
+            (None, None) => None,
+        };
+        Tile {
+            window,
+            filled: self.guides.crop(local).select_bands(slots),
+            unknown: self.visible.crop(local).invert(),
+            guide: guide.map(|guide| Guide {
+                detail: guide.detail.select_bands(slots),
+                ..guide
+            }),
+            norm: TileNorm {
+                mean: slots.iter().map(|slot| norm.mean[*slot]).collect(),
+                ..norm
+            },
+        }
+    }
+}
+
+impl Delta {
+    /// `filled` holds the restored bands inside `context`.
+    fn new(estimate: &Estimate, context: Window, filled: &Raster, unknown: &Mask) -> Self {
+        let weight = coarse::weight(unknown);
+        let mut std = coarse::enlarge(&estimate.std, context);
+        for band in 0..std.bands {
+            let weighted = std.band_mut(band).iter_mut().zip(&weight);
+            weighted.for_each(|(std, w)| *std *= w);
+        }
+        Self {
+            change: coarse::delta(&coarse::enlarge(&estimate.mean, context), filled, &weight),
+            std,
+            weight,
+        }
+    }
+
+    fn guide(&self, local: Window, context: Window) -> Guide {
+        let weight = Raster {
+            bands: 1,
+            height: context.height,
+            width: context.width,
+            data: self.weight.clone(),
+        };
+        Guide::from_coarse(self.change.crop(local), &weight.crop(local).data)
+    }
+}
