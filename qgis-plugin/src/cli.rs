@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::device::DeviceChoice;
+use crate::gdal_io::encoding::OffsetChoice;
+use crate::gdal_io::mask::request::MaskFrom;
 use crate::progress::ProgressMode;
 
 /// Removes clouds from satellite images with diffusion models
@@ -33,6 +35,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Restore(RestoreArgs),
+    Mask(MaskArgs),
     Train(TrainArgs),
     Evaluate(EvaluateArgs),
     Info(InfoArgs),
@@ -43,6 +46,7 @@ impl Command {
     pub fn progress(&self) -> ProgressMode {
         match self {
             Command::Restore(args) => args.run.progress,
+            Command::Mask(args) => args.progress,
             Command::Train(args) => args.progress,
             Command::Evaluate(args) => args.run.progress,
             Command::Info(_) => ProgressMode::None,
@@ -53,7 +57,9 @@ impl Command {
 const RESTORE_EXAMPLES: &str = "\
 Examples:
   unclouded restore scene.tif -o clear.tif --mask clouds.tif
-  unclouded restore L2A.tif -o clear.tif --mask SCL.tif --mask-values 3,8,9,10 --dilate-px 8
+  unclouded restore L2A.tif -o clear.tif --mask SCL.tif --mask-from scl --dilate-px 8
+  unclouded restore scene.tif -o clear.tif --mask-from auto --dilate-px 4
+  unclouded restore scene.tif -o clear.tif --mask clouds.gpkg
   unclouded restore scene.tif -o clear.tif --mask clouds.tif --samples 8 \\
       --uncertainty std.tif --provenance filled.tif --preview look.png
   unclouded restore scene.tif -o clear.tif --mask clouds.tif --dry-run";
@@ -73,13 +79,23 @@ pub struct RestoreArgs {
     #[arg(short, long, value_name = "OUT")]
     pub output: PathBuf,
 
-    /// Raster that says where to fill, on the grid of the scene
+    /// Where to fill: a raster, or polygons (GeoPackage, GeoJSON, Shapefile)
     ///
-    /// Its first band is read; pixels whose value is one of --mask-values are filled.
+    /// Of a raster the first band is read; pixels whose value is one of --mask-values are filled.
+    /// A raster on another grid or in another CRS is warped to the scene (nearest neighbour).
+    /// Polygons are reprojected; a pixel is filled when its centre lies inside one. Choose a
+    /// layer of several as QGIS writes it: FILE|layername=NAME.
     #[arg(long, value_name = "M", help_heading = "Mask")]
     pub mask: Option<PathBuf>,
 
-    /// Values of the mask that mean "fill"
+    /// How to get the mask
+    ///
+    /// scl and qa-pixel say how to read the raster given by --mask; without --mask the band,
+    /// subdataset or file of that name that comes with the scene is used.
+    #[arg(long, value_enum, value_name = "HOW", help_heading = "Mask")]
+    pub mask_from: Option<MaskFrom>,
+
+    /// Values of the mask that mean "fill" [default: 1, or 3,8,9,10 with --mask-from scl]
     ///
     /// For the scene classification (SCL) of Sentinel-2 L2A: 3 is cloud shadow, 8 and 9 cloud,
     /// 10 thin cirrus.
@@ -87,7 +103,6 @@ pub struct RestoreArgs {
         long,
         value_name = "V,V",
         value_delimiter = ',',
-        default_value = "1",
         allow_negative_numbers = true,
         help_heading = "Mask"
     )]
@@ -98,6 +113,35 @@ pub struct RestoreArgs {
     /// Cloud edges and thin haze reach farther than most masks say.
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Mask")]
     pub dilate_px: usize,
+
+    /// Drop groups of fewer masked pixels, before growing
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Mask")]
+    pub min_area_px: u64,
+
+    /// Fill only inside this rectangle, in the CRS of the scene
+    ///
+    /// Masked pixels outside stay as they are, and nothing is filled from them.
+    #[arg(
+        long,
+        value_name = "XMIN,YMIN,XMAX,YMAX",
+        value_parser = extent,
+        allow_hyphen_values = true,
+        help_heading = "Mask"
+    )]
+    pub extent: Option<[f64; 4]>,
+
+    /// What to add to Sentinel-2's values: auto, or a number such as -1000
+    ///
+    /// Since processing baseline 04.00 the products hold 1000 too much. auto finds that in the
+    /// metadata. The output keeps the encoding of the input.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "auto",
+        allow_negative_numbers = true,
+        help_heading = "Computing"
+    )]
+    pub offset: OffsetChoice,
 
     /// How and where to compute.
     #[command(flatten)]
@@ -134,6 +178,85 @@ pub struct RestoreArgs {
     /// Say what would be done, with memory and time, and write nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+const MASK_EXAMPLES: &str = "\
+Examples:
+  unclouded mask scene.tif -o clouds.tif --from auto
+  unclouded mask L2A.tif -o clouds.tif --from scl --mask SCL.tif --dilate-px 8
+  unclouded mask LC08_SR.vrt -o clouds.tif --from qa-pixel --min-area-px 10";
+
+/// Write a mask of clouds and shadows
+///
+/// A GeoTIFF on the grid of the scene: 1 fill, 0 clear. Look at it, correct it, and give it to
+/// `restore --mask`.
+#[derive(Debug, Args)]
+#[command(after_help = MASK_EXAMPLES)]
+pub struct MaskArgs {
+    /// The scene with clouds (any raster GDAL reads)
+    pub scene: PathBuf,
+
+    /// The mask to write (GeoTIFF)
+    #[arg(short, long, value_name = "MASK.tif")]
+    pub output: PathBuf,
+
+    /// How to get the mask
+    ///
+    /// scl and qa-pixel say how to read the raster given by --mask; without --mask the band,
+    /// subdataset or file of that name that comes with the scene is used.
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub from: Option<MaskFrom>,
+
+    /// The classification, any mask raster, or polygons
+    #[arg(long, value_name = "M")]
+    pub mask: Option<PathBuf>,
+
+    /// Values of the raster that mean "fill" [default: 1, or 3,8,9,10 with --from scl]
+    #[arg(
+        long,
+        value_name = "V,V",
+        value_delimiter = ',',
+        allow_negative_numbers = true
+    )]
+    pub mask_values: Vec<f64>,
+
+    /// Grow the mask by this many pixels
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub dilate_px: usize,
+
+    /// Drop groups of fewer masked pixels, before growing
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub min_area_px: u64,
+
+    /// Write 2 instead of 1 for pixels in shadow (with --from auto)
+    #[arg(long)]
+    pub classes: bool,
+
+    /// What to add to Sentinel-2's values: auto, or a number such as -1000
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "auto",
+        allow_negative_numbers = true
+    )]
+    pub offset: OffsetChoice,
+
+    /// Replace the output if it exists
+    #[arg(long)]
+    pub overwrite: bool,
+
+    /// How to show progress
+    #[arg(long, value_enum, value_name = "P", default_value_t)]
+    pub progress: ProgressMode,
+}
+
+/// Four numbers after one option.
+fn extent(text: &str) -> Result<[f64; 4], String> {
+    let numbers: Result<Vec<f64>, _> = text.split(',').map(|part| part.trim().parse()).collect();
+    numbers
+        .ok()
+        .and_then(|numbers| <[f64; 4]>::try_from(numbers).ok())
+        .ok_or_else(|| "expected four numbers: XMIN,YMIN,XMAX,YMAX".to_owned())
 }
 
 /// What `restore` and `evaluate` share.

@@ -1,5 +1,6 @@
 //! Plain f32 rasters and what is done to them before and after the network; no burn here.
 
+pub mod bits;
 pub mod blend;
 pub mod fill;
 pub mod mask;

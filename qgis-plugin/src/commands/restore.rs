@@ -29,7 +29,7 @@ pub struct Job {
     pub paths: RestorePaths,
     /// The scene, open.
     pub scene: Scene,
-    /// The mask, open and on the scene's grid.
+    /// The mask on the scene's grid.
     pub mask: MaskReader,
     /// The model's file.
     pub checkpoint: Checkpoint,
@@ -63,8 +63,7 @@ impl Job {
     /// Check everything that can be checked before the first tile, cheapest first.
     fn prepare(args: &RestoreArgs, reporter: &mut Reporter) -> Result<Self> {
         let paths = RestorePaths::check(args)?;
-        let scene = Scene::open(&paths.scene, "scene")?;
-        let mask = MaskReader::open(&paths.mask, &scene, &args.mask_values, args.dilate_px)?;
+        let scene = Scene::open_with(&paths.scene, "scene", args.offset)?;
         let checkpoint = Checkpoint::find(args.run.model.as_deref())?;
         let card = checkpoint.card()?;
         let bands = rgb::choose(&scene.info, args.bands.as_deref(), &card.bands)?;
@@ -110,8 +109,17 @@ impl Job {
             list(&bands.bands),
             bands.reason
         ));
-        reporter.stage("mask", info.height as u64);
-        let coverage = GdalSource::new(&scene, &mask).coverage(|rows| reporter.advance(rows))?;
+        if !info.encoding.reason.is_empty() {
+            reporter.info(format!("values: {}", info.encoding.reason));
+        }
+        let rows = info.height as u64;
+        reporter.stage("mask", 2 * rows);
+        let mask = MaskReader::prepare(&paths.mask, &scene, &mut |done| reporter.advance(done))?;
+        for note in &mask.notes {
+            reporter.info(note);
+        }
+        let coverage =
+            GdalSource::new(&scene, &mask).coverage(|done| reporter.advance(rows + done))?;
         reporter.info(format!(
             "mask: {} of {} pixels to fill ({:.1} %)",
             coverage.fill,
@@ -172,7 +180,7 @@ fn fill(job: &Job, overwrite: bool, started: Instant, reporter: &mut Reporter) -
         overwrite,
     };
     let mut source = GdalSource::new(scene, mask);
-    let mut sink = GdalSink::create(scene, &targets, &tags)?;
+    let mut sink = GdalSink::create(scene, &targets, &tags)?.with_mask(mask);
     let mut bar = TileBar::new(reporter);
     let summary = core::restore(
         &mut source,

@@ -9,6 +9,7 @@ use unclouded_core::restore::RestoreSettings;
 use crate::cli::{RestoreArgs, RunArgs};
 use crate::failure::{Failure, Result};
 use crate::gdal_io::dtype::DataType;
+use crate::gdal_io::mask::request::MaskRequest;
 use crate::gdal_io::pending;
 
 /// More samples than this are a typing error.
@@ -17,16 +18,14 @@ const MOST_SAMPLES: usize = 1024;
 const MOST_STEPS: usize = 1000;
 /// Larger tiles do not fit any memory.
 const LARGEST_TILE_PX: usize = 4096;
-/// A mask that has to grow more than this is not a mask.
-const MOST_DILATION_PX: usize = 1000;
 
 /// The files of a restore run: inputs that exist, outputs that may be written.
 #[derive(Debug, Clone)]
 pub struct RestorePaths {
     /// The cloudy scene.
     pub scene: PathBuf,
-    /// The mask.
-    pub mask: PathBuf,
+    /// The mask that was asked for.
+    pub mask: MaskRequest,
     /// The filled scene.
     pub output: PathBuf,
     /// The standard deviation.
@@ -49,11 +48,19 @@ impl RestorePaths {
                     .hint("the uncertainty is the spread of several samples; try --samples 8"),
             );
         }
-        range("--dilate-px", args.dilate_px, 0, MOST_DILATION_PX)?;
+        let mask = MaskRequest {
+            path: args.mask.clone(),
+            from: args.mask_from,
+            values: args.mask_values.clone(),
+            dilate_px: args.dilate_px,
+            min_area_px: args.min_area_px,
+            extent: args.extent,
+        };
+        mask.check()?;
         check_run(&args.run)?;
         let paths = RestorePaths {
             scene: args.scene.clone(),
-            mask: args.mask.clone().ok_or_else(no_mask)?,
+            mask,
             output: args.output.clone(),
             uncertainty: args.uncertainty.clone(),
             provenance: args.provenance.clone(),
@@ -71,8 +78,11 @@ impl RestorePaths {
             ending(path, &["png"], "PNG")?;
         }
         let outputs = paths.outputs();
+        let mut inputs = paths.mask.inputs();
+        inputs.push(paths.scene.clone());
+        let inputs: Vec<&Path> = inputs.iter().map(PathBuf::as_path).collect();
         for (position, (name, path)) in outputs.iter().enumerate() {
-            check_output(name, path, args.overwrite, &[&paths.scene, &paths.mask])?;
+            check_output(name, path, args.overwrite, &inputs)?;
             let others = &outputs[..position];
             if let Some((other, _)) = others.iter().find(|(_, known)| place(known) == place(path)) {
                 return Err(Failure::mismatch(
@@ -107,11 +117,6 @@ fn place(path: &Path) -> (Option<PathBuf>, Option<std::ffi::OsString>) {
         .filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok();
     (folder, path.file_name().map(ToOwned::to_owned))
-}
-
-fn no_mask() -> Failure {
-    Failure::mismatch("mask", "a raster that marks the clouds", "none")
-        .hint("give one with --mask M.tif, e.g. the SCL band with --mask-values 3,8,9,10")
 }
 
 /// Check the numbers `restore` and `evaluate` share.
@@ -188,7 +193,11 @@ fn range(what: &str, value: usize, least: usize, most: usize) -> Result<()> {
         .hint(format!("the nearest it may be: {what} {nearest}")))
 }
 
-fn ending(path: &Path, endings: &[&str], format: &str) -> Result<()> {
+/// Fails unless a name ends in one of `endings`.
+///
+/// # Errors
+/// Exit 2.
+pub fn ending(path: &Path, endings: &[&str], format: &str) -> Result<()> {
     let own = path
         .extension()
         .map(|own| own.to_string_lossy().to_lowercase());

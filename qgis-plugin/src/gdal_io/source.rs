@@ -123,12 +123,13 @@ impl<'a> GdalSource<'a> {
     pub fn validity(&self, window: Window, mask: &Mask) -> Result<Mask> {
         let mut validity = Validity::new(window);
         let info = &self.scene.info;
-        if info.nodata.is_some() || !info.dtype.is_integer() {
+        let nodata = info.missing_value();
+        if nodata.is_some() || !info.dtype.is_integer() {
             for &band in &self.bands {
                 for_dtype!(info.dtype, T => {
                     let values = read_native::<T>(&self.scene.dataset, band, window)
                         .map_err(|error| unreadable("scene", &error))?;
-                    validity.add(&values, info.nodata.and_then(T::nodata));
+                    validity.add(&values, nodata.and_then(T::nodata));
                 });
             }
         }
@@ -227,7 +228,8 @@ impl SceneSource for GdalSource<'_> {
     fn read(&mut self, window: Window) -> unclouded_core::Result<SceneWindow> {
         crate::interrupt::check()?;
         let mask = self.mask.read(window)?;
-        let nodata = self.scene.info.nodata;
+        let nodata = self.scene.info.missing_value();
+        let shift = self.scene.info.encoding.shift as f32;
         let mut validity = Validity::new(window);
         let mut data = Vec::with_capacity(self.bands.len() * window.pixels());
         for &band in &self.bands {
@@ -237,12 +239,17 @@ impl SceneSource for GdalSource<'_> {
                 validity.add(&values, nodata.and_then(T::nodata));
                 // A NaN that slipped into a sum would poison a whole tile, so none leaves here.
                 data.extend(values.iter().map(|value| {
-                    let value = value.to_f32();
+                    let value = value.to_f32() + shift;
                     if value.is_finite() { value } else { 0.0 }
                 }));
             });
         }
         let valid = self.finish(validity, window, &mask)?;
+        // Clouds that are not to be filled are nothing to fill from either.
+        let valid = match self.mask.left_out(window) {
+            Some(clouds) => valid.and_not(&clouds),
+            None => valid,
+        };
         let image = Raster::from_vec(self.bands.len(), window.height, window.width, data)?;
         Ok(SceneWindow { image, mask, valid })
     }
