@@ -90,6 +90,101 @@ impl BitMask {
         if least_px <= 1 {
             return 0;
         }
+        let mut groups = self.groups();
+        let mut number = 0;
+        for row in 0..self.height {
+            let small: Vec<Run> = self
+                .runs(row)
+                .filter(|_| {
+                    number += 1;
+                    groups.area(number - 1) < least_px
+                })
+                .collect();
+            self.clear(row, &small);
+        }
+        groups.smaller_than(least_px)
+    }
+
+    /// Keeps the groups (as in [`BitMask::remove_small`]) in which some pixel is also set in
+    /// `seeds`, a mask of the same size.
+    pub fn keep_touching(&mut self, seeds: &BitMask) {
+        let mut groups = self.groups();
+        let mut keep = vec![false; groups.parent.len()];
+        let mut number = 0;
+        for row in 0..self.height {
+            for run in self.runs(row) {
+                let seeded = seeds.row(row).is_some_and(|words| {
+                    next(words, run.start, self.width, true).is_some_and(|col| col < run.end)
+                });
+                if seeded {
+                    let root = groups.root(number);
+                    keep[root] = true;
+                }
+                number += 1;
+            }
+        }
+        let mut number = 0;
+        for row in 0..self.height {
+            let lost: Vec<Run> = self
+                .runs(row)
+                .filter(|_| {
+                    number += 1;
+                    !keep[groups.root(number - 1)]
+                })
+                .collect();
+            self.clear(row, &lost);
+        }
+    }
+
+    /// Sets what `other`, a mask of the same size, sets.
+    pub fn or(&mut self, other: &BitMask) {
+        self.combine(other, |own, other| own | other);
+    }
+
+    /// Keeps what `other`, a mask of the same size, sets too.
+    pub fn and(&mut self, other: &BitMask) {
+        debug_assert_eq!(self.size(), other.size());
+        for (own, other) in self.strips.iter_mut().zip(&other.strips) {
+            match (own.as_mut(), other) {
+                (Some(words), Some(other)) => words
+                    .iter_mut()
+                    .zip(other)
+                    .for_each(|(own, other)| *own &= other),
+                _ => *own = None,
+            }
+        }
+    }
+
+    /// Clears what `other`, a mask of the same size, sets.
+    pub fn and_not(&mut self, other: &BitMask) {
+        self.combine(other, |own, other| own & !other);
+    }
+
+    fn combine(&mut self, other: &BitMask, of: impl Fn(u64, u64) -> u64) {
+        debug_assert_eq!(self.size(), other.size());
+        let size = STRIP_ROWS * self.words;
+        for (own, other) in self.strips.iter_mut().zip(&other.strips) {
+            if let Some(other) = other {
+                let own = own.get_or_insert_with(|| vec![0; size]);
+                own.iter_mut()
+                    .zip(other)
+                    .for_each(|(own, other)| *own = of(*own, *other));
+            }
+        }
+    }
+
+    /// Clears runs of a row.
+    fn clear(&mut self, row: usize, runs: &[Run]) {
+        for run in runs {
+            let words = self.row_mut(row);
+            for col in run.start..run.end {
+                words[col / WORD] &= !(1 << (col % WORD));
+            }
+        }
+    }
+
+    /// Which runs, counted from top to bottom and left to right, hang together.
+    fn groups(&self) -> Groups {
         let mut groups = Groups::default();
         let mut above: Vec<(Run, usize)> = Vec::new();
         for row in 0..self.height {
@@ -114,23 +209,7 @@ impl BitMask {
             }
             above = line;
         }
-        let mut number = 0;
-        for row in 0..self.height {
-            let small: Vec<Run> = self
-                .runs(row)
-                .filter(|_| {
-                    number += 1;
-                    groups.area(number - 1) < least_px
-                })
-                .collect();
-            for run in small {
-                let words = self.row_mut(row);
-                for col in run.start..run.end {
-                    words[col / WORD] &= !(1 << (col % WORD));
-                }
-            }
-        }
-        groups.smaller_than(least_px)
+        groups
     }
 
     fn row(&self, row: usize) -> Option<&[u64]> {
@@ -145,7 +224,7 @@ impl BitMask {
     }
 
     /// Runs of set flags of a row, from left to right.
-    fn runs(&self, row: usize) -> impl Iterator<Item = Run> {
+    pub(super) fn runs(&self, row: usize) -> impl Iterator<Item = Run> {
         let words = self.row(row);
         let width = self.width;
         let mut col = 0;
@@ -175,9 +254,9 @@ fn next(words: &[u64], mut col: usize, width: usize, value: bool) -> Option<usiz
 
 /// Set flags `start..end` of a row.
 #[derive(Debug, Clone, Copy)]
-struct Run {
-    start: usize,
-    end: usize,
+pub(super) struct Run {
+    pub(super) start: usize,
+    pub(super) end: usize,
 }
 
 impl Run {
@@ -312,6 +391,19 @@ mod tests {
         assert!(!bits.any());
         let mut diagonal = of(&Mask::from_fn(4, 4, |row, col| row == col));
         assert_eq!((diagonal.remove_small(4), diagonal.count()), (0, 4));
+    }
+
+    #[test]
+    fn seeds_choose_groups() {
+        let bars = of(&Mask::from_fn(9, 70, |row, _| row % 3 == 0));
+        let mut kept = bars.clone();
+        kept.keep_touching(&of(&Mask::from_fn(9, 70, |row, col| (row, col) == (3, 69))));
+        let expected = of(&Mask::from_fn(9, 70, |row, _| row == 3));
+        assert_eq!(kept.count(), 70);
+        kept.and_not(&expected);
+        assert!(!kept.any());
+        kept.or(&bars);
+        assert_eq!(kept.count(), 210);
     }
 
     proptest! {

@@ -2,6 +2,7 @@
 
 pub mod bits;
 pub mod blend;
+pub mod detect;
 pub mod fill;
 pub mod mask;
 pub mod normalize;

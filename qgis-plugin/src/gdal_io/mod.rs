@@ -8,6 +8,7 @@ pub mod mask_file;
 pub mod pending;
 pub mod preview;
 pub mod rgb;
+mod roles;
 pub mod scene;
 pub mod sink;
 pub mod source;

@@ -142,12 +142,13 @@ fn named(info: &SceneInfo, data: &[usize], names: &[&str]) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::gdal_io::dtype::DataType;
     use crate::gdal_io::scene::BandInfo;
 
-    fn info(bands: &[(&str, i32)]) -> SceneInfo {
+    /// A scene of 8 x 8 pixels with these descriptions and colour interpretations.
+    pub fn info(bands: &[(&str, i32)]) -> SceneInfo {
         let band = |(index, (description, color)): (usize, &(&str, i32))| BandInfo {
             number: index + 1,
             description: (*description).into(),

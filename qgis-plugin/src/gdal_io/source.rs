@@ -138,34 +138,45 @@ impl<'a> GdalSource<'a> {
 
     fn finish(&self, validity: Validity, window: Window, mask: &Mask) -> Result<Mask> {
         let mut valid = validity.under(mask);
-        let damaged = |error| unreadable("scene", &error);
-        let dataset = &self.scene.dataset;
-        let size = (window.width, window.height);
-        let origin = (window.col as isize, window.row as isize);
-        let mut opacity = Vec::new();
-        if let Some(alpha) = self.scene.info.alpha_band() {
-            // A 16-bit alpha of 1 is nearly transparent, yet data; f32 keeps it from becoming 0.
-            let band = dataset.rasterband(alpha).map_err(damaged)?;
-            opacity.push(
-                band.read_as::<f32>(origin, size, size, None)
-                    .map_err(damaged)?,
-            );
-        }
-        if self.scene.info.mask_band {
-            let band = dataset.rasterband(self.bands[0]).map_err(damaged)?;
-            let band = band.open_mask_band().map_err(damaged)?;
-            opacity.push(
-                band.read_as::<f32>(origin, size, size, None)
-                    .map_err(damaged)?,
-            );
-        }
-        for band in opacity {
-            for (valid, opacity) in valid.data.iter_mut().zip(band.data()) {
-                *valid &= *opacity > 0.0;
-            }
-        }
+        hide_transparent(self.scene, window, &mut valid)?;
         Ok(valid)
     }
+}
+
+/// Takes from `valid` the pixels that an alpha band or a mask band hides.
+///
+/// # Errors
+/// Exit 2 if these cannot be read.
+pub fn hide_transparent(scene: &Scene, window: Window, valid: &mut Mask) -> Result<()> {
+    let damaged = |error| unreadable("scene", &error);
+    let dataset = &scene.dataset;
+    let size = (window.width, window.height);
+    let origin = (window.col as isize, window.row as isize);
+    let mut opacity = Vec::new();
+    if let Some(alpha) = scene.info.alpha_band() {
+        // A 16-bit alpha of 1 is nearly transparent, yet data; f32 keeps it from becoming 0.
+        let band = dataset.rasterband(alpha).map_err(damaged)?;
+        opacity.push(
+            band.read_as::<f32>(origin, size, size, None)
+                .map_err(damaged)?,
+        );
+    }
+    if scene.info.mask_band {
+        let band = dataset
+            .rasterband(scene.info.data_bands()[0])
+            .map_err(damaged)?;
+        let band = band.open_mask_band().map_err(damaged)?;
+        opacity.push(
+            band.read_as::<f32>(origin, size, size, None)
+                .map_err(damaged)?,
+        );
+    }
+    for band in opacity {
+        for (valid, opacity) in valid.data.iter_mut().zip(band.data()) {
+            *valid &= *opacity > 0.0;
+        }
+    }
+    Ok(())
 }
 
 /// Gathers, band by band, which pixels hold data.

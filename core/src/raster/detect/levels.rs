@@ -12,6 +12,8 @@ use crate::raster::{Mask, Raster, Window};
 const CELL_PX: usize = 256;
 /// Bins of a histogram.
 const BINS: usize = 512;
+/// So close to a cloud nothing is clear.
+const NEAR_PX: usize = 3;
 /// A level from fewer pixels is none.
 const LEAST_PX: u64 = 200;
 
@@ -207,19 +209,19 @@ pub(super) fn ground(walk: &mut Walk, roles: &Roles, settings: &Settings) -> Res
 
 /// How bright the clear ground is: medians of near infrared and both short-wave infrared bands,
 /// or of the visible bands' sum where there is none of them.
-pub(super) fn brightness(
-    walk: &mut Walk,
-    roles: &Roles,
-    clouded: &BitMask,
-) -> Result<Vec<Levels>> {
+pub(super) fn brightness(walk: &mut Walk, roles: &Roles, clouded: &BitMask) -> Result<Vec<Levels>> {
     let slots = super::shadow::dark_slots(&roles.slots());
     let size = walk.size();
     let mut counts: Vec<Histograms> = slots
         .iter()
         .map(|_| Histograms::new(REFLECTANCE_AXIS, size))
         .collect();
+    let (height, width) = size;
     walk.windows(0, &mut |window, around, image: &Raster, valid: &Mask| {
-        let clouded = clouded.read(window);
+        // The edge of a cloud is thinner than what was found of it.
+        let near = window.grow(NEAR_PX, height, width);
+        let clouded = clouded.read(near).dilate(NEAR_PX);
+        let clouded = clouded.crop(window.relative_to(near));
         for_each_valid(window, around, valid, |index, at| {
             if clouded.data[index] {
                 return;
@@ -231,7 +233,9 @@ pub(super) fn brightness(
             }
         });
     })?;
-    let levels = counts.iter().map(|counts| counts.levels(|of| quantile(of, 0.5)));
+    let levels = counts
+        .iter()
+        .map(|counts| counts.levels(|of| quantile(of, 0.5)));
     Ok(levels.collect())
 }
 
@@ -278,7 +282,9 @@ mod tests {
         let right = levels.at(0, 8 * CELL_PX - 1).expect("known");
         assert!((left - 0.2).abs() < 0.003 && (right - 0.6).abs() < 0.003);
         // Between them steps are small.
-        let line: Vec<f32> = (0..8 * CELL_PX).filter_map(|col| levels.at(0, col)).collect();
+        let line: Vec<f32> = (0..8 * CELL_PX)
+            .filter_map(|col| levels.at(0, col))
+            .collect();
         assert!(line.windows(2).all(|pair| (pair[1] - pair[0]).abs() < 0.01));
         let empty = Histograms::new(REFLECTANCE_AXIS, (10, 10));
         assert_eq!(empty.levels(|of| quantile(of, 0.5)).at(3, 3), None);

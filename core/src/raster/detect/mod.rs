@@ -111,8 +111,8 @@ pub fn detect(
         done: 0,
     };
     let ground = levels::ground(&mut walk, roles, settings)?;
-    let (cloud, likely) = cloud::find(&mut walk, roles, settings, &ground)?;
-    let bright = levels::brightness(&mut walk, roles, &likely)?;
+    let cloud = cloud::find(&mut walk, roles, &ground)?;
+    let bright = levels::brightness(&mut walk, roles, &cloud)?;
     let (shadow, offset_px) = shadow::find(&mut walk, roles, settings, &bright, &cloud)?;
     Ok(Detected {
         cloud,

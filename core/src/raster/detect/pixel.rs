@@ -1,6 +1,6 @@
 //! Which bands a scene has, and the quantities of one pixel that the tests look at.
 
-use crate::raster::{Mask, Raster, Window};
+use crate::raster::{Mask, Window};
 
 /// Which band of a scene is what (from 0). Without red and blue nothing can be detected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +114,11 @@ pub(super) fn mean(
 ) -> Vec<f32> {
     use crate::raster::summed_area::SummedArea;
     let sum = SummedArea::new(around.height, around.width, |at| {
-        if valid.data[at] { f64::from(value(at)) } else { 0.0 }
+        if valid.data[at] {
+            f64::from(value(at))
+        } else {
+            0.0
+        }
     });
     let count = SummedArea::new(around.height, around.width, |at| f64::from(valid.data[at]));
     let local = window.relative_to(around);
@@ -126,14 +130,4 @@ pub(super) fn mean(
         }
     }
     out
-}
-
-/// A band of the image, pixel by pixel of a window inside it.
-pub(super) fn plane(image: &Raster, slot: usize, window: Window, around: Window) -> Vec<f32> {
-    let local = window.relative_to(around);
-    let band = image.band(slot);
-    let rows = local.row..local.row_end();
-    rows.flat_map(|row| &band[row * around.width + local.col..][..local.width])
-        .copied()
-        .collect()
 }
