@@ -109,6 +109,13 @@ impl Encoding {
         if !dtype.is_integer() || dtype == DataType::U8 {
             return Ok(Encoding::plain());
         }
+        let files = ffi::file_list(dataset);
+        if let Some((shift, reason)) = product_metadata(&files) {
+            return Ok(Encoding {
+                product: true,
+                ..sentinel2(shift, &reason)
+            });
+        }
         if let Some(baseline) = dataset
             .metadata_item("PROCESSING_BASELINE", "")
             .and_then(|text| text.parse::<f64>().ok())
@@ -122,13 +129,6 @@ impl Encoding {
                 shift,
                 &format!("processing baseline {baseline:05.2}"),
             ));
-        }
-        let files = ffi::file_list(dataset);
-        if let Some((shift, reason)) = product_metadata(&files) {
-            return Ok(Encoding {
-                product: true,
-                ..sentinel2(shift, &reason)
-            });
         }
         if files.iter().any(|file| is_landsat_level2(file)) {
             return Ok(Encoding {

@@ -66,6 +66,8 @@ pub fn choose(info: &SceneInfo) -> Result<(Roles, String)> {
         (13, [3, 2, 1]) => (Some(7), Some(10), Some(11), Some(12)),
         (12, [3, 2, 1]) => (Some(7), None, Some(10), Some(11)),
         (10, [2, 1, 0]) => (Some(6), None, Some(8), Some(9)),
+        // Landsat 4 to 7 without its thermal band.
+        (6, [2, 1, 0]) => (Some(3), None, Some(4), Some(5)),
         (4, [2, 1, 0] | [0, 1, 2]) => (Some(3), None, None, None),
         _ => (None, None, None, None),
     };

@@ -14,6 +14,11 @@ const NDSI_MOST: f32 = 0.8;
 const SWIR2_LEAST: f32 = 0.03;
 /// Fmask's whiteness: mean deviation of the visible bands from their mean, of three bands.
 const WHITENESS_MOST: f32 = 0.7;
+/// The same where there are visible bands only: blue water is bright too, and no other band says
+/// that it is water.
+const VISIBLE_WHITENESS_MOST: f32 = 0.35;
+/// Then a sure pixel, and one that belongs to it, are also this much brighter.
+const VISIBLE_BRIGHTER: f32 = 0.03;
 /// Fmask's test for bright rock and sand: they are brighter at 1.6 than at 0.84 micrometres.
 const NIR_SWIR_LEAST: f32 = 0.7;
 /// Clouds are no redder than this; sand, quarries and roofs are.
@@ -68,7 +73,11 @@ fn may_be_cloud(image: &Raster, slots: &Slots, at: usize) -> bool {
     let [blue, green, red] = [0, 1, 2].map(|band| image.band(band)[at]);
     let average = (blue + green + red) / 3.0;
     let spread = [blue, green, red].map(|value| (value - average).abs());
-    let white = ratio(spread.iter().sum(), average) < WHITENESS_MOST;
+    let whiteness = match slots.nir {
+        Some(_) => WHITENESS_MOST,
+        None => VISIBLE_WHITENESS_MOST,
+    };
+    let white = ratio(spread.iter().sum(), average) < whiteness;
     let nir = slots.nir.map(|slot| image.band(slot)[at]);
     let swir1 = slots.swir1.map(|slot| image.band(slot)[at]);
     let swir2 = slots.swir2.map(|slot| image.band(slot)[at]);
@@ -90,6 +99,11 @@ pub(super) fn find(walk: &mut Walk, roles: &Roles, ground: &Ground) -> Result<Bi
     let [mut sure, mut likely, mut high] = [(); 3].map(|()| BitMask::new(height, width));
     let gain = ground.gain;
     let snowy = ground.snow > SNOWY;
+    let more = if slots.nir.is_none() {
+        VISIBLE_BRIGHTER
+    } else {
+        0.0
+    };
     walk.windows(2, &mut |window, around, image: &Raster, valid: &Mask| {
         let hot = median3(window, around, valid, |at| hot(image, at));
         let blue = median3(window, around, valid, |at| image.band(0)[at]);
@@ -114,7 +128,7 @@ pub(super) fn find(walk: &mut Walk, roles: &Roles, ground: &Ground) -> Result<Bi
                 && !(snowy && dark);
             let clear = ground.hot.at(row, col).unwrap_or(CLEAR_HOT_MOST);
             let excess = hot[index] * gain - (clear * gain).min(CLEAR_HOT_MOST);
-            let bright = blue[index] * gain;
+            let bright = blue[index] * gain - more;
             seeds.data[index] = fits && excess > HOT_SEED && bright > BLUE_SEED;
             grown.data[index] = fits && excess > HOT_GROW && bright > BLUE_GROW;
             cirri.data[index] = cirrus

@@ -105,11 +105,16 @@ pub fn detect(
     settings: &Settings,
     progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Detected> {
-    let mut walk = Walk {
+    let walk = Walk {
         source,
         progress,
+        window_px: WINDOW_PX,
         done: 0,
     };
+    run(walk, roles, settings)
+}
+
+fn run(mut walk: Walk, roles: &Roles, settings: &Settings) -> Result<Detected> {
     let ground = levels::ground(&mut walk, roles, settings)?;
     let cloud = cloud::find(&mut walk, roles, &ground)?;
     let bright = levels::brightness(&mut walk, roles, &cloud)?;
@@ -125,6 +130,7 @@ pub fn detect(
 struct Walk<'a> {
     source: &'a mut dyn ReflectanceSource,
     progress: &'a mut dyn FnMut(usize) -> ControlFlow<()>,
+    window_px: usize,
     done: usize,
 }
 
@@ -141,14 +147,15 @@ impl Walk<'_> {
         visit: &mut dyn FnMut(Window, Window, &Raster, &Mask),
     ) -> Result<()> {
         let (height, width) = self.size();
-        for row in (0..height).step_by(WINDOW_PX) {
-            let rows = WINDOW_PX.min(height - row);
-            for col in (0..width).step_by(WINDOW_PX) {
+        let side = self.window_px;
+        for row in (0..height).step_by(side) {
+            let rows = side.min(height - row);
+            for col in (0..width).step_by(side) {
                 let window = Window {
                     row,
                     col,
                     height: rows,
-                    width: WINDOW_PX.min(width - col),
+                    width: side.min(width - col),
                 };
                 let around = window.grow(halo_px, height, width);
                 let (image, valid) = self.source.read(around)?;

@@ -17,7 +17,8 @@ use crate::failure::{Failure, Result};
 use crate::{for_dtype, interrupt};
 
 /// Metadata items that hold the sun's azimuth in degrees, in any of these spellings.
-const SUN_AZIMUTH: [&str; 4] = [
+const SUN_AZIMUTH: [&str; 5] = [
+    "SOLAR_AZIMUTH_ANGLE",
     "SUN_AZIMUTH",
     "MEAN_SUN_AZIMUTH_ANGLE",
     "MEAN_SOLAR_AZIMUTH_ANGLE",
