@@ -375,6 +375,39 @@ mod tests {
     }
 
     #[test]
+    fn any_bytes_pass_as_metadata() {
+        use crate::dataset::rng::Rng;
+        let mut rng = Rng::new(1);
+        let pieces = [
+            "<",
+            ">",
+            "</",
+            "BOA_ADD_OFFSET",
+            " ",
+            ":",
+            "-1000",
+            "n1:",
+            "\u{0}",
+            "é",
+            "1e999",
+            "\"",
+        ];
+        for _ in 0..20_000 {
+            let length = rng.below(30);
+            let text: String = (0..length)
+                .map(|_| pieces[rng.below(pieces.len())])
+                .collect();
+            let found = elements(&text, "BOA_ADD_OFFSET");
+            assert!(
+                found.len() <= text.matches("BOA_ADD_OFFSET").count(),
+                "{text}"
+            );
+        }
+        let text = "<a:BOA_ADD_OFFSET band_id=\"1\"> -1000 </a:BOA_ADD_OFFSET><BOA_ADD_OFFSETS>7<";
+        assert_eq!(elements(text, "BOA_ADD_OFFSET"), [-1000.0]);
+    }
+
+    #[test]
     fn landsat_is_known_by_its_name() {
         for (name, level2) in [
             ("LC08_L2SP_192023_20210724_20210730_02_T1_SR_B4.TIF", true),

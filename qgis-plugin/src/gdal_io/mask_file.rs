@@ -9,7 +9,7 @@ use unclouded_core::raster::Window;
 use super::dtype::DataType;
 use super::pending::PendingFile;
 use super::scene::Scene;
-use super::{error_count, ffi, last_error, unwritable, writer};
+use super::{error_count, last_error, unwritable, writer};
 use crate::failure::{Failure, Result};
 
 /// A mask under a temporary name.
@@ -37,7 +37,6 @@ impl MaskFile {
             )?;
             let mut band = dataset.rasterband(1)?;
             band.set_description("mask")?;
-            ffi::set_category_names(&band, &["clear", "fill", "shadow"]);
             drop(band);
             Ok(dataset)
         };

@@ -121,6 +121,14 @@ impl Scene {
         Self::open_with(path, what, OffsetChoice::Auto)
     }
 
+    /// Open a file this program wrote, to compare stored values: what they mean is no matter.
+    ///
+    /// # Errors
+    /// As [`Scene::open`].
+    pub fn open_written(path: &Path) -> Result<Self> {
+        Self::open_with(path, "output", OffsetChoice::Given(0.0))
+    }
+
     /// Open a scene whose offset the user may have named.
     ///
     /// # Errors
