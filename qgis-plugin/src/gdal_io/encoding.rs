@@ -207,7 +207,9 @@ fn one(values: &[f64], place: &str) -> Result<Option<f64>> {
         )
         .hint("name the offset of the bands in this file, e.g. --offset -1000; 0 leaves values as they are"));
     }
-    if !(first.abs() <= LARGEST_SHIFT) {
+    // False for NaN.
+    let sound = first.abs() <= LARGEST_SHIFT;
+    if !sound {
         return Err(Failure::mismatch(
             format!("offset of the scene in {place}"),
             format!("-{LARGEST_SHIFT} to {LARGEST_SHIFT}"),
@@ -226,7 +228,8 @@ fn tags(bands: &[BandInfo]) -> Option<Encoding> {
     let agree = image
         .iter()
         .all(|band| band.scale == Some(scale) && band.offset.unwrap_or(0.0) == offset);
-    if !agree || !(scale > 0.0 && scale.is_finite() && offset.is_finite()) {
+    let sound = scale > 0.0 && scale.is_finite() && offset.is_finite();
+    if !(agree && sound) {
         return None;
     }
     // A whole number of stored units, as -0.1 at a scale of 0.0001, is Sentinel-2's shift.

@@ -37,7 +37,6 @@ impl MaskFile {
             )?;
             let mut band = dataset.rasterband(1)?;
             band.set_description("mask")?;
-            drop(band);
             Ok(dataset)
         };
         let dataset = create().map_err(|error| unwritable(target, &error))?;

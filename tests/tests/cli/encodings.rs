@@ -14,6 +14,9 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
+/// A change of a dataset's metadata.
+type Tag<'a> = &'a dyn Fn(&mut Dataset);
+
 /// A copy of the bench's scene with `add` added to every value that is not nodata, changed
 /// further by `tag`.
 fn shifted(bench: &Bench, name: &str, add: f64, tag: impl Fn(&mut Dataset)) -> PathBuf {
@@ -67,7 +70,7 @@ fn the_offset_of_sentinel_2_is_recognised_and_comes_back() {
         restore(&bench, &bench.scene, "plain.tif", &[]).ok();
         let expected = read(&bench.path("plain.tif"));
         let nodata = spec.with_nodata.then_some(spec.kind.nodata());
-        let tags: [(&str, &dyn Fn(&mut Dataset)); 4] = [
+        let tags: [(&str, Tag); 4] = [
             ("boa.tif", &|dataset| {
                 dataset
                     .set_metadata_item("BOA_ADD_OFFSET_B02", "-1000", "")
@@ -240,7 +243,6 @@ fn landsat_is_known_and_filled_by_its_quality_band() {
         let mut buffer = Buffer::new((width, height), values);
         let mut band = dataset.rasterband(1).unwrap();
         band.write((0, 0), (width, height), &mut buffer).unwrap();
-        drop(band);
         dataset.close().unwrap();
         path
     };

@@ -222,10 +222,10 @@ fn only_the_extent_is_filled() {
         .filter(|at| ground(*at))
         .map(|at| before[0][at]);
     let brightest = brightest.fold(0.0, f64::max);
-    for at in 0..after[0].len() {
+    for (at, value) in after[0].iter().enumerate() {
         let col = at % spec.width;
         if !ground(at) && col < 24 {
-            assert!(after[0][at] <= brightest, "{} at {at}", after[0][at]);
+            assert!(*value <= brightest, "{value} at {at}");
         }
     }
     for wrong in ["1,2,3", "a,b,c,d", "5,5,4,6", "0,0,1,1"] {

@@ -70,7 +70,7 @@ fn ground(row: usize, col: usize) -> [f32; 7] {
     if lake(row, col) {
         return WATER;
     }
-    let kind = if (row / 23 + col / 31) % 3 == 0 {
+    let kind = if (row / 23 + col / 31).is_multiple_of(3) {
         SOIL
     } else {
         FIELD

@@ -135,8 +135,9 @@ fn between(a: Placed, b: Placed, exact: &impl Fn(usize) -> (f64, f64), out: &mut
             )
         };
         let (guess, truth) = (at(middle), exact(middle));
-        // Written so that NaN, from a place the CRS does not know, is not good enough.
-        if !((guess.0 - truth.0).hypot(guess.1 - truth.1) <= APPROXIMATION_PX) {
+        // False for NaN, from a place the CRS does not know.
+        let good = (guess.0 - truth.0).hypot(guess.1 - truth.1) <= APPROXIMATION_PX;
+        if !good {
             between(a, (middle, truth), exact, out);
             between((middle, truth), b, exact, out);
             return;

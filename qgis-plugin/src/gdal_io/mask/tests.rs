@@ -103,7 +103,6 @@ impl Bench {
             let geometry = Geometry::from_wkt(wkt).expect("sound");
             layer.create_feature(geometry).expect("written");
         }
-        drop(layer);
         dataset.close().expect("written");
         path
     }
@@ -157,7 +156,7 @@ fn warping_is_exact_on_integer_factors() {
         );
         let bench = Bench::at([origin.0, pixel, 0.0, origin.1, 0.0, -pixel], Some(UTM_43N));
         let bits: Vec<bool> = (0..WIDTH * HEIGHT)
-            .map(|_| rng.next_u64() % 3 == 0)
+            .map(|_| rng.next_u64().is_multiple_of(3))
             .collect();
         let factor = 1 + random(&mut rng, 7);
         // Coarser: every pixel of the mask covers factor x factor pixels of the scene, and its
