@@ -8,6 +8,7 @@ mod auto;
 mod extent;
 mod grid;
 mod own;
+mod place;
 mod raster;
 pub mod request;
 mod rule;
