@@ -6,6 +6,7 @@
 
 mod io;
 mod memory;
+mod pause;
 mod predict;
 mod survey;
 #[cfg(test)]
@@ -13,7 +14,7 @@ mod tests;
 
 use std::ops::ControlFlow;
 
-pub use io::{FilledRows, SceneSink, SceneSource, SceneWindow};
+pub use io::{FilledRows, SceneSink, SceneSource, SceneWindow, StepPreview};
 pub use memory::{MemorySink, MemorySource};
 
 use crate::checkpoint::Model;
@@ -25,6 +26,7 @@ use crate::raster::normalize::TileNorm;
 use crate::raster::spectral::Transfer;
 use crate::raster::tiler::Tiling;
 use crate::raster::{Mask, Raster, Window, fill, soften};
+use pause::Pause;
 use predict::{Tile, normalization, residuals, tile_norm};
 use survey::Survey;
 
@@ -186,8 +188,19 @@ pub async fn restore_async(
             .collect();
         for batch in jobs.chunks(settings.batch) {
             let items: Vec<(&Tile, u64)> = batch.iter().map(|&(t, s)| (&tiles[t], s)).collect();
-            let predicted =
-                residuals(model, settings, &levels, &items, &mut || meter.step()).await?;
+            let keep_steps = sink.wants_previews() && batch.iter().any(|(_, sample)| *sample == 0);
+            let (predicted, estimates) =
+                residuals(model, settings, &levels, &items, keep_steps, &mut || {
+                    meter.step()
+                })
+                .await?;
+            for (step, estimate) in estimates.iter().enumerate() {
+                let first_members = items.iter().zip(estimate).filter(|((_, s), _)| *s == 0);
+                for ((tile, _), residual) in first_members {
+                    sink.preview(guides.preview(tile, residual, (step, estimates.len())));
+                }
+            }
+            Pause::new().await;
             for (&(tile, _), residual) in batch.iter().zip(&predicted) {
                 let pixels = tiles[tile].window.pixels();
                 ensembles[tile].extend(guides.fold(residual, pixels));
@@ -298,6 +311,26 @@ impl Guides {
             (0..pixels).map(value).collect::<Vec<_>>()
         };
         self.slots.iter().flat_map(plane).collect()
+    }
+
+    /// The estimate of a step (of how many): the smooth fill and the residual to it.
+    fn preview(&self, tile: &Tile, residual: &[f32], (step, steps): (usize, usize)) -> StepPreview {
+        let Window { height, width, .. } = tile.window;
+        let slots: Vec<usize> = self.slots.iter().map(|slots| slots[0]).collect();
+        let mut image = tile.filled.select_bands(&slots);
+        let residual = self.fold(residual, height * width);
+        image
+            .data
+            .iter_mut()
+            .zip(&residual)
+            .for_each(|(value, change)| *value += change);
+        StepPreview {
+            window: tile.window,
+            step,
+            steps,
+            bands: self.bands.clone(),
+            image,
+        }
     }
 }
 
