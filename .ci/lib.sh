@@ -23,6 +23,19 @@ gdal_python() {
     done
 }
 
+# The browser of the tests: CHROMIUM, else the distribution's Chromium, else a Chrome.
+chromium() {
+    local candidate
+    for candidate in "${CHROMIUM:-}" chromium chromium-browser google-chrome-stable google-chrome; do
+        # Ubuntu's chromium-browser may be a stub that only says to install a snap.
+        if [ -n "$candidate" ] && "$candidate" --version >/dev/null 2>&1; then
+            type -P "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
 # Installs Debian or Ubuntu packages; says what, and uses sudo only when it must.
 apt_install() {
     [ $# -gt 0 ] || return 0
