@@ -24,7 +24,7 @@ gdal_python() {
 }
 
 # The browser of the tests: CHROMIUM, else the distribution's Chromium, else a Chrome.
-chromium() {
+find_chromium() {
     local candidate
     for candidate in "${CHROMIUM:-}" chromium chromium-browser google-chrome-stable google-chrome; do
         # Ubuntu's chromium-browser may be a stub that only says to install a snap.
