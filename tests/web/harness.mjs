@@ -129,7 +129,7 @@ export function gdal(...args) {
 /** The command line on the same data; returns its output path. */
 export function restoreNatively(scene, mask, name, ...options) {
   const out = join(scratch, name);
-  execFileSync(native, ["restore", scene, "--mask", mask, "-o", out, "--overwrite", "--device", "cpu", "--progress", "none", ...options.map(String)], { stdio: ["ignore", "ignore", "inherit"] });
+  execFileSync(native, ["restore", scene, "--mask", mask, "-o", out, "--overwrite", "--device", "cpu", "--progress", "none", ...options.map(String)], { stdio: "pipe" });
   return out;
 }
 

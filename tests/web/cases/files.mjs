@@ -98,6 +98,7 @@ async function picturesAndDetection(browser, note) {
   gdal("png", SCENE, png);
   await openFile(page, png);
   assert.match(await page.textContent("#scene-about"), /3 bands, uint8, not georeferenced/);
+  await fill(page, { grow: 0 });
   await openFile(page, MASK, "#mask-file");
   await run(page);
   const out = await download(page, "#save-result", "picture_out.tif");

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { engineReady, fill, open, run, scratch } from "../harness.mjs";
+import { dist, engineReady, fill, open, run, scratch } from "../harness.mjs";
 
 async function opens(browser, note) {
   const { page, requests, problems, close } = await open(browser);
@@ -49,7 +49,7 @@ async function asksNobody(browser) {
   requests.splice(0, requests.length, ...requests.filter((url) => !url.includes("example.invalid")));
   assert.ok(attempts.length > 0, "the recorder misses requests to other hosts");
   await close();
-  const html = readFileSync(join(scratch, "../../dist/web/index.html"), "utf8").replace(/<a [^>]*>/g, "");
+  const html = readFileSync(join(dist, "index.html"), "utf8").replace(/<a [^>]*>/g, "");
   assert.doesNotMatch(html, /(?:src|href)="(?:https?:)?\/\//);
 }
 
