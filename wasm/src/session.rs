@@ -18,6 +18,8 @@ use crate::turns::taking_turns;
 
 #[wasm_bindgen]
 extern "C" {
+    #[wasm_bindgen(js_namespace = console, js_name = error)]
+    fn console_error(text: &str);
     /// The browser's own.
     #[wasm_bindgen(typescript_type = "AbortSignal")]
     pub type AbortSignal;
@@ -55,6 +57,8 @@ impl Session {
     pub async fn create(
         #[wasm_bindgen(unchecked_param_type = "\"webgpu\" | \"cpu\"")] engine: String,
     ) -> Result<Session, JsValue> {
+        // A panic is a bug: say where, before the engine stops.
+        std::panic::set_hook(Box::new(|info| console_error(&info.to_string())));
         let session = |device, engine, note| Session {
             device,
             engine,

@@ -5,8 +5,9 @@ import { WorkerClient } from "./worker-client.js";
 /** Ended by us or by a lost device, not by a mistake of the user. */
 class EngineGone extends Error {}
 
-/** How long a cancelled run may take to end by itself before its worker is ended. */
-const PATIENCE_MS = 4000;
+/** How long a cancelled run may take to end by itself (after the batch it is at) before its
+ * worker is ended and started anew. */
+const PATIENCE_MS = 1500;
 
 export class Engine {
   /**

@@ -8,6 +8,7 @@ import { fetchCheckpoint, fetchPacked } from "./unpack.js";
 
 let session;
 let module; // the compiled code
+let lost = new Promise(() => {}); // when the GPU is gone
 const running = new Map();
 
 /** Which GPU there is, or why none is used. */
@@ -31,7 +32,7 @@ function watchDevice() {
   GPUAdapter.prototype.requestDevice = async function requestDevice(...args) {
     const device = await original.apply(this, args);
     self.gpuDevice = device;
-    device.lost.then(({ reason, message }) => self.postMessage({ lost: message || reason }));
+    lost = device.lost.then(({ reason, message }) => self.postMessage({ lost: message || reason }));
     return device;
   };
 }
@@ -97,6 +98,8 @@ self.onmessage = async ({ data: { id, call, args } }) => {
     const move = [result.image, result.std, result.provenance].filter(Boolean).map((array) => array.buffer);
     post({ result }, move);
   } catch (error) {
+    // A lost device shows first as a failed read; the loss is the better explanation.
+    if (error?.kind === "device") await Promise.race([lost, new Promise((done) => { setTimeout(done, 500); })]);
     const crashed = error instanceof WebAssembly.RuntimeError || error instanceof RangeError;
     post({ error: { ...sendable(error), kind: crashed ? "crashed" : sendable(error).kind } });
   }

@@ -11,7 +11,8 @@ export class Refusal extends Error {
 /** Any error as something that survives postMessage. */
 export function sendable(error) {
   return {
-    message: error?.message ?? String(error),
+    // Libraries add chains of causes and backtraces; a sentence has one line.
+    message: (error?.message ?? String(error)).replace(/\s*Backtrace:[\s\S]*$/, "").replace(/\s*\n\s*/g, " "),
     kind: error instanceof Refusal ? "refusal" : (error?.kind ?? "failed"),
     hint: error?.hint,
   };

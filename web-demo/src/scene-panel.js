@@ -13,21 +13,22 @@ let overview;
 
 /** Opens a file as the scene and shows a window in its middle. */
 export async function openScene(blob, name) {
-  const scene = await scenes.call("open", { blob, name });
-  Object.assign(app, { scene, place: undefined, finished: undefined });
-  app.bands = guessBands(scene, app.model.bands.length);
+  const { scene, window } = await scenes.call("open", { blob, name, side: DEFAULT_SIDE_PX });
+  Object.assign(app, { scene, bands: guessBands(scene, app.model.bands.length) });
   listBands();
   const nodata = scene.nodata === undefined ? "" : `, nodata ${scene.nodata}`;
   $("scene-about").textContent = `${name}: ${scene.width} x ${scene.height} pixels, ${scene.samples} bands, ${scene.dtype}, ${scene.crs}${nodata}, ${megabytes(scene.bytes)}`;
-  const [width, height] = [Math.min(scene.width, DEFAULT_SIDE_PX), Math.min(scene.height, DEFAULT_SIDE_PX)];
-  await showWindow({ col: (scene.width - width) >> 1, row: (scene.height - height) >> 1, width, height });
+  await showRead(window);
   await showOverview();
 }
 
 /** Reads a window and shows it, with an empty mask. */
 export async function showWindow(place) {
-  const { every, some, bytesRead } = await scenes.call("window", { place });
-  Object.assign(app, { place, finished: undefined, valid: some.map((data, i) => data | every[i]) });
+  await showRead(await scenes.call("window", { place }));
+}
+
+async function showRead({ place, valid, bytesRead }) {
+  Object.assign(app, { place, valid, finished: undefined });
   for (const side of ["col", "row", "width", "height"]) $(`win-${side}`).value = place[side];
   viewer.reset(place.width, place.height);
   mask.reset(place.width, place.height);

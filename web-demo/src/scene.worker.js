@@ -35,17 +35,24 @@ function georeference({ tag }) {
   return "georeferenced, CRS of its own";
 }
 
+/** What the page has to know of the window in view. */
+function shown() {
+  return { place: current.place, valid: current.some.map((data, i) => data | current.every[i]), bytesRead: scene.bytesRead };
+}
+
 const calls = {
-  async open({ blob, name }) {
+  /** Opens a scene and the window in its middle; the scene before stays if either fails. */
+  async open({ blob, name, side }) {
     const opened = await open(blob);
     if (opened.kind.bits !== 8 && opened.tag(258)?.[0] < 8) throw new Refusal("A packed raster can only be a mask.");
     if (opened.photometric === 3) throw new Refusal("This raster has a palette: its values are classes, not brightness, and cannot be filled.");
+    const { width, height, samples, names, alpha, type, photometric, nodata } = opened;
+    const [w, h] = [Math.min(width, side), Math.min(height, side)];
+    current = await readWindow(opened, { col: (width - w) >> 1, row: (height - h) >> 1, width: w, height: h });
     scene = Object.assign(opened, { name });
-    current = outcome = undefined;
-    const { width, height, samples, names, alpha, type, photometric } = scene;
-    const { name: dtype } = scene.kind;
-    const crs = georeference(scene);
-    return { name, width, height, samples, names, alpha, type, photometric, dtype, crs, bytes: blob.size, nodata: scene.nodata };
+    outcome = undefined;
+    const about = { name, width, height, samples, names, alpha, type, photometric, nodata };
+    return { scene: { ...about, dtype: scene.kind.name, crs: georeference(scene), bytes: blob.size }, window: shown() };
   },
 
   async overview({ bands }) {
@@ -59,7 +66,7 @@ const calls = {
   async window({ place }) {
     current = await readWindow(scene, place);
     outcome = undefined;
-    return { every: current.every.slice(), some: current.some.slice(), bytesRead: scene.bytesRead };
+    return shown();
   },
 
   view({ bands, tail, limits, mask }) {
