@@ -119,7 +119,7 @@ impl Session {
     ///
     /// `onProgress(done, total)` is called after each sampler step,
     /// `onPreview` with what a tile looks like after each. An aborted `signal` ends the run
-    /// after the step that is being computed.
+    /// after the batch that is being computed.
     ///
     /// # Errors
     /// "input", "interrupted", "device".

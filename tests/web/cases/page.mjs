@@ -145,7 +145,7 @@ async function pictures(browser, note) {
     assert.ok(wide <= 0, `${name}: the page is ${wide} px too wide`);
     const box = await page.locator("#picture").boundingBox();
     assert.ok(box.width > 300 && box.height > 200, `${name}: the picture is ${box.width} x ${box.height}`);
-    await page.screenshot({ path: join(scratch, `${name}.png`), fullPage: false });
+    await page.screenshot({ path: join(scratch, `${name}.jpg`), type: "jpeg", quality: 82 });
     const dark = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
     const [red] = /\d+/.exec(dark);
     assert.ok(scheme === "dark" ? Number(red) < 60 : Number(red) > 200, `${name}: ${dark}`);
