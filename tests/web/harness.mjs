@@ -65,7 +65,7 @@ export async function engineReady(page, kind) {
 }
 
 /** Presses Run and waits for the end; the seconds the page says it took. */
-export async function run(page, timeout = 240000) {
+export async function run(page, timeout = 600000) {
   await page.click("#run");
   await page.waitForSelector("#run:not([hidden])", { timeout });
   const problem = await problemOf(page);

@@ -39,7 +39,7 @@ def crop(scene, out, col, row, width, height, kind=None, *options):
 
 
 def huge(out, side):
-    """A tiled scene of Sentinel-2's full size: 3 bands uint16, most blocks sparse."""
+    """A tiled scene of Sentinel-2's full size: 3 bands uint16, 2048 x 2048 of it filled."""
     side = int(side)
     options = ["TILED=YES", "COMPRESS=DEFLATE", "SPARSE_OK=TRUE", "BIGTIFF=YES"]
     made = gdal.GetDriverByName("GTiff").Create(
@@ -50,9 +50,9 @@ def huge(out, side):
     reference.ImportFromEPSG(32643)
     made.SetProjection(reference.ExportToWkt())
     rng = np.random.default_rng(1)
-    at = (side - 1024) // 2
+    at = (side - 2048) // 2
     for band in range(3):
-        ground = 800 + 40 * band + rng.integers(0, 300, (1024, 1024))
+        ground = 800 + 40 * band + rng.integers(0, 300, (2048, 2048))
         made.GetRasterBand(band + 1).WriteArray(ground.astype(np.uint16), at, at)
 
 
