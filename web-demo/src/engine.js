@@ -29,15 +29,21 @@ export class Engine {
 
   async open(because) {
     const worker = new Worker(new URL("engine.worker.js", import.meta.url), { type: "module" });
-    this.client = new WorkerClient(worker, (message) => this.gone(message));
+    const client = new WorkerClient(worker, (message) => { if (this.client === client) this.gone(message); });
+    this.client = client;
     this.loaded = undefined;
     this.on.state({ label: "starting…" });
-    const args = { url: this.assets.code.url, asked: because ? "cpu" : this.asked, because };
+    this.opening = because ? "cpu" : this.asked;
+    const args = { url: this.assets.code.url, asked: this.opening, because };
     try {
-      this.state = await this.client.call("start", args, { onUpdate: ({ bytes }) => this.on.bytes("engine", bytes) });
+      const state = await client.call("start", args, { onUpdate: ({ bytes }) => this.on.bytes("engine", bytes) });
+      this.state = state;
     } catch (error) {
-      this.ready = undefined;
-      this.on.state({ label: "not available" });
+      // Another engine may have been chosen meanwhile; its start is not ours to undo.
+      if (this.client === client) {
+        this.ready = undefined;
+        this.on.state({ label: "not available" });
+      }
       throw error instanceof EngineGone ? error : new Error(`The engine cannot be started (${error.message}). This browser may be too old, or the connection failed; reload the page.`);
     }
     this.on.state(this.state);
@@ -47,9 +53,11 @@ export class Engine {
   /** The worker lost its device or crashed: what is running fails with the reason. */
   gone({ lost, crashed }) {
     if (lost === undefined && crashed === undefined) return;
-    const onGpu = this.state?.engine === "webgpu" || lost !== undefined;
+    // A GPU may also break the engine while it is being opened, before it has a name.
+    const opening = !this.state && this.opening !== "cpu";
+    const onGpu = lost !== undefined || this.state?.engine === "webgpu" || opening;
     const what = lost !== undefined ? `the WebGPU device was lost (${lost})` : `the engine stopped (${crashed})`;
-    this.replace(Object.assign(new EngineGone(what), { onGpu }));
+    this.replace(Object.assign(new EngineGone(what), { onGpu, expected: onGpu }));
     if (onGpu) {
       this.on.notice(`${capital(what)}: going on with the CPU engine.`);
       this.start(what).catch((error) => this.on.notice(error.message));
@@ -64,7 +72,7 @@ export class Engine {
   /** Chooses "auto", "webgpu" or "cpu"; starts anew. */
   async choose(asked) {
     this.asked = asked;
-    this.replace(new EngineGone("another engine was chosen"));
+    this.replace(Object.assign(new EngineGone("another engine was chosen"), { expected: true }));
     return this.start();
   }
 

@@ -128,4 +128,4 @@ applyQuality();
 refresh();
 await attempt(openSample, "Loading the sample scene…");
 document.body.dataset.usable = Math.round(performance.now());
-app.engine.start().catch(complain);
+app.engine.start().catch((error) => { if (!error.expected) complain(error); });

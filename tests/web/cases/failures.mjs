@@ -128,6 +128,17 @@ async function cancel(browser, note) {
   await close();
 }
 
+/** The engine is chosen anew while it still starts: the last choice counts, and it works. */
+async function changedMind(browser) {
+  const { page, problems, close } = await open(browser);
+  for (const asked of ["webgpu", "cpu", "auto", "cpu"]) await fill(page, { engine: asked });
+  await page.waitForFunction(() => /CPU: as asked/.test(document.getElementById("engine-label").textContent), undefined, { timeout: 60000 });
+  await goesOn(page);
+  assert.equal(page.workers().filter((worker) => worker.url().includes("engine.worker")).length, 1);
+  assert.deepEqual(problems, []);
+  await close();
+}
+
 /** A worker that dies (memory) is replaced. */
 async function crash(browser) {
   const { page, close } = await open(browser);
@@ -176,6 +187,7 @@ export const cases = [
   { name: "failures: wrong files", engine: "cpu", run: wrongFiles },
   { name: "failures: wrong models", engine: "cpu", run: wrongModels },
   { name: "failures: cancel", engine: "cpu", run: cancel },
+  { name: "failures: engine chosen while starting", engine: "cpu", run: changedMind },
   { name: "failures: crashed engine", engine: "cpu", run: crash },
   { name: "failures: offline after the first visit", engine: "cpu", run: offline },
   { name: "failures: offline too early", engine: "cpu", run: offlineTooEarly },
