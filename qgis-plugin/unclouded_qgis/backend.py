@@ -3,7 +3,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 
 import os
-import platform
 import re
 import shutil
 import stat
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from . import loader, settings
 from .compat import tr
+from .platforms import platform_folder, program_name
 
 LEAST_VERSION = (0, 1, 0)
 # A program that only prints its version and takes longer than this is not ours.
@@ -36,12 +36,14 @@ class Backend:
         version: as it says, e.g. "0.1.0".
         options: long options by command, e.g. {"restore": {"--mask", ...}}.
         environment: variables it needs beyond ours.
+        models: names of the models inside it, its default first.
     """
 
     path: str
     version: str
     options: dict
     environment: dict
+    models: tuple
 
     def can(self, command, *options):
         """Whether it has the command with all these options."""
@@ -63,16 +65,6 @@ class Backend:
         )
 
 
-def platform_folder():
-    """Name of this platform's folder in bin/, e.g. linux-x86_64."""
-    system = {"linux": "linux", "darwin": "macos", "win32": "windows"}.get(
-        sys.platform, sys.platform
-    )
-    machine = platform.machine().lower()
-    machine = {"amd64": "x86_64", "aarch64": "arm64"}.get(machine, machine)
-    return f"{system}-{machine}"
-
-
 def candidates():
     """Paths to try, best first: the environment, the settings, the plugin, PATH, cargo's folder.
 
@@ -82,7 +74,7 @@ def candidates():
     for chosen in (os.environ.get("UNCLOUDED_BINARY", ""), settings.binary()):
         if chosen:
             return [os.path.expanduser(chosen)]
-    name = "unclouded.exe" if sys.platform == "win32" else "unclouded"
+    name = program_name()
     cargo = os.environ.get("CARGO_HOME") or os.path.join(
         os.path.expanduser("~"), ".cargo"
     )
@@ -181,7 +173,11 @@ def _ask(path, state):
             options[command] = frozenset(
                 re.findall(r"^ +(?:-\w, )?(--[a-z][a-z-]*)", text, re.MULTILINE)
             )
-    return Backend(path, version, options, environment)
+    # It names its models when it is asked for one it does not have.
+    _, text = _run([path, "info", "no-such-model.safetensors"], environment)
+    named = re.search(r"bundled model \(([\w, .-]+)\)", text)
+    models = tuple(re.split(r",\s*", named.group(1))) if named else ()
+    return Backend(path, version, options, environment, models)
 
 
 def _make_executable(path):

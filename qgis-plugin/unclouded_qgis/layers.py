@@ -125,7 +125,9 @@ class RasterInput:
         )
         copy = os.path.join(folder, "scene.tif")
         pipe = QgsRasterPipe()
-        pipe.set(self._provider.clone())
+        # The pipe takes it. Not a second clone: of QGIS's virtual rasters that reads garbage.
+        provider, self._provider = self._provider, None
+        pipe.set(provider)
         inner = QgsRasterBlockFeedback()
         feedback.canceled.connect(inner.cancel)
         code = QgsRasterFileWriter(copy).writeRaster(

@@ -21,7 +21,6 @@ from .algorithm import UncloudedAlgorithm
 from .backend import no_window
 from .compat import FILE, tr
 
-DEFAULT_MODEL = "eurosat-rgb"
 # Reading and checking a model takes a second; one that takes longer than this hangs.
 ANSWER_SECONDS = 120
 
@@ -54,8 +53,8 @@ class ModelInfo(UncloudedAlgorithm):
             QgsProcessingParameterFile("MODEL", tr("Model"), FILE, optional=True),
             tr(
                 "A checkpoint file (.safetensors) or the name of a model inside the program. "
-                "Empty: {}."
-            ).format(DEFAULT_MODEL),
+                "Empty: the program's default."
+            ),
         )
         self.addOutput(QgsProcessingOutputHtml("REPORT", tr("Report")))
         self.addOutput(QgsProcessingOutputString("NAME", tr("Name")))
@@ -69,7 +68,9 @@ class ModelInfo(UncloudedAlgorithm):
         """Ask the program and write the report."""
         program = self.backend_or_raise()
         model = self.parameterAsString(parameters, "MODEL", context).strip()
-        command = [program.path, "info", model or DEFAULT_MODEL, "--json"]
+        if not model and not program.models:
+            raise QgsProcessingException(tr("There is no model inside the program."))
+        command = [program.path, "info", model or program.models[0], "--json"]
         feedback.pushCommandInfo(subprocess.list2cmdline(command))
         try:
             answer = subprocess.run(

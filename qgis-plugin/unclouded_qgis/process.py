@@ -6,6 +6,7 @@ import collections
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,25 @@ POLL_SECONDS = 0.1
 TEXT_SECONDS = 2.0
 # Share of the bar (from, to) of each stage of a run.
 STAGES = {"mask": (0, 3), "fill": (3, 97), "verify": (97, 100)}
+# The program's options as the parameters are called.
+PARAMETERS = {
+    "--mask": "MASK",
+    "--mask-values": "MASK_VALUES",
+    "--mask-from": "MASK_FROM",
+    "--dilate-px": "DILATE",
+    "--min-area-px": "MIN_AREA",
+    "--extent": "EXTENT",
+    "--reference": "REFERENCE",
+    "--reference-mask": "REFERENCE_MASK",
+    "--model": "MODEL",
+    "--samples": "SAMPLES",
+    "--steps": "STEPS",
+    "--tile-px": "TILE",
+    "--overlap-px": "OVERLAP",
+    "--device": "DEVICE",
+    "--bands": "BANDS",
+    "--uncertainty": "UNCERTAINTY",
+}
 
 
 class Cancelled(QgsProcessingException):
@@ -201,10 +221,10 @@ class _View:
         if code == 0 and self.result is not None and self.error is None:
             return self.result
         if self.error is not None:
-            text = str(self.error.get("message") or tr("the program failed"))
+            text = str(self.error.get("message") or tr("The program unclouded failed."))
             if self.error.get("hint"):
                 text += "\n" + tr("Hint: {}").format(self.error["hint"])
-            raise QgsProcessingException(text)
+            raise QgsProcessingException(in_words_of_the_dialog(text))
         words = "\n".join(line for line in last_words if line.strip())
         if code is not None and code < 0:
             reason = tr("The program unclouded was ended by signal {}.").format(-code)
@@ -213,6 +233,13 @@ class _View:
         else:
             reason = tr("The program unclouded failed with exit code {}.").format(code)
         raise QgsProcessingException(f"{reason}\n{words}".strip())
+
+
+def in_words_of_the_dialog(text):
+    """The program's message with its options called as the parameters are."""
+    for option, name in PARAMETERS.items():
+        text = re.sub(rf"(?<!\S){option}(?![\w-])", name, text)
+    return text
 
 
 def duration(seconds):
