@@ -19,14 +19,19 @@ from .compat import TYPE_ARGB, TYPE_ARGB_PRE, WRITER_NO_ERROR, tr
 
 @contextmanager
 def gdal_exceptions():
-    """GDAL raises inside and is left as it was: other plugins share the setting."""
+    """GDAL raises inside and is left as it was: other plugins share the setting.
+
+    What it would print (warnings, and errors once more) is kept off the user's terminal.
+    """
     before = gdal.GetUseExceptions()
     gdal.UseExceptions()
+    gdal.PushErrorHandler("CPLQuietErrorHandler")
     try:
         yield
     except RuntimeError as error:
         raise QgsProcessingException(str(error)) from None
     finally:
+        gdal.PopErrorHandler()
         if not before:
             gdal.DontUseExceptions()
 

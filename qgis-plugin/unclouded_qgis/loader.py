@@ -7,6 +7,7 @@ with a link of the wanted name is enough, and nothing has to be installed.
 
 # SPDX-License-Identifier: GPL-2.0-or-later
 
+import atexit
 import os
 import re
 import sys
@@ -47,6 +48,8 @@ def environment(text):
         return {}
     key = (wanted, present)
     if key not in _folders:
+        # In any case, and before Python complains that nobody did it.
+        atexit.register(clean)
         folder = tempfile.TemporaryDirectory(prefix="unclouded-gdal-")
         os.symlink(present, os.path.join(folder.name, wanted))
         _folders[key] = folder

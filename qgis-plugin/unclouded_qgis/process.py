@@ -47,8 +47,14 @@ PARAMETERS = {
 }
 
 
-class Cancelled(QgsProcessingException):
-    """The user stopped the run."""
+def cancelled():
+    """The exception for a run the user stopped.
+
+    Not a class of its own: QGIS takes a subclass for a defect and logs a traceback.
+    """
+    return QgsProcessingException(
+        tr("Cancelled: the program was stopped, nothing was written.")
+    )
 
 
 def run(backend, arguments, feedback):
@@ -63,8 +69,8 @@ def run(backend, arguments, feedback):
         The object of the program's `done` line.
 
     Raises:
-        Cancelled: the user stopped it; the child is gone.
-        QgsProcessingException: it failed, with its message and hint.
+        QgsProcessingException: the user stopped it and the child is gone, or it failed,
+            with its message and hint.
     """
     command = [backend.path, *arguments, "--progress", "json"]
     feedback.pushCommandInfo(subprocess.list2cmdline(command))
@@ -125,9 +131,7 @@ def _follow(child, feedback):
     while True:
         if feedback.isCanceled():
             stop(child)
-            raise Cancelled(
-                tr("Cancelled: the program was stopped, nothing was written.")
-            )
+            raise cancelled()
         try:
             line = lines.get(timeout=POLL_SECONDS)
         except queue.Empty:
@@ -139,9 +143,7 @@ def _follow(child, feedback):
     while child.poll() is None:
         if feedback.isCanceled():
             stop(child)
-            raise Cancelled(
-                tr("Cancelled: the program was stopped, nothing was written.")
-            )
+            raise cancelled()
         time.sleep(POLL_SECONDS / 5)
     readers[1].join(timeout=1)
     return view.outcome(child.returncode, last_words)

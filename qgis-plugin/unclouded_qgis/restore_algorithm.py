@@ -103,7 +103,7 @@ class RestoreAlgorithm(RestoreParameters):
                 if self.targets.get(name):
                     words += [option, staging.path(self.targets[name])]
             if feedback.isCanceled():
-                raise process.Cancelled(tr("Cancelled: nothing was written."))
+                raise process.cancelled()
             self.check_memory(words, feedback)
             result = process.run(self.program, words, feedback)
             numbers = self.numbers(result)

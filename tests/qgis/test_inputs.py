@@ -1,12 +1,12 @@
 """What users bring: polygons in memory, filters, other CRS and grids, odd sources, wrong masks."""
 
 import unittest
-
-import numpy as np
-from osgeo import gdal
+import zipfile
 
 import harness
+import numpy as np
 from harness import MASK, QUICK, SCENE, Folder, crop, pixels
+from osgeo import gdal
 
 APPLICATION, PLUGIN = harness.start_qgis()
 
@@ -203,7 +203,10 @@ class Inputs(unittest.TestCase):
         )
         self.addCleanup(gdal.Unlink, "/vsimem/szene.tif")
         expected, _ = self.run_it(MASK=str(self.mask))
-        for source in ("/vsimem/szene.tif",):
+        archive = self.folder / "paket ü.zip"
+        with zipfile.ZipFile(archive, "w") as packed:
+            packed.write(self.scene, "innen/szene.tif")
+        for source in ("/vsimem/szene.tif", f"/vsizip/{archive}/innen/szene.tif"):
             layer = QgsRasterLayer(source, "flüchtig")
             self.assertTrue(layer.isValid())
             QgsProject.instance().addMapLayer(layer)
