@@ -3,14 +3,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 
 import os
-import tempfile
 
 from qgis.core import (
     QgsProcessingException,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterRasterLayer,
-    QgsProcessingUtils,
 )
 
 from . import checks, layers, masks, process, styles
@@ -123,26 +121,22 @@ class CloudMask(UncloudedAlgorithm):
             if layer is None:
                 raise QgsProcessingException(tr("The mask cannot be read."))
             self.mask = RasterInput(layer)
-        self.target = self.parameterAsOutputLayer(parameters, "OUTPUT", context)
-        styles.attach(context, self.target, styles.mask())
         return True
 
     def processAlgorithm(self, parameters, context, feedback):
         """Run the program."""
+        # Not in prepareAlgorithm: see RestoreAlgorithm.open_targets.
+        target = self.parameterAsOutputLayer(parameters, "OUTPUT", context)
+        styles.attach(context, target, styles.mask())
         transform_context = context.transformContext()
-        with (
-            tempfile.TemporaryDirectory(
-                prefix="unclouded-", dir=QgsProcessingUtils.tempFolder()
-            ) as folder,
-            Staging() as staging,
-        ):
+        with Staging() as staging, staging.folder() as folder:
             scene = self.scene.path(folder, transform_context, feedback)
             kind = self.choice(parameters, "MASK_FROM", context)
             words = [
                 "mask",
                 scene,
                 "--output",
-                staging.path(self.target),
+                staging.path(target),
                 "--from",
                 kind,
             ]
@@ -163,4 +157,4 @@ class CloudMask(UncloudedAlgorithm):
                     words += [option, str(value)]
             process.run(self.program, words, feedback)
             staging.commit()
-        return {"OUTPUT": self.target}
+        return {"OUTPUT": target}

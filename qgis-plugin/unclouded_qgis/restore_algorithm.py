@@ -3,11 +3,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 
 import os
-import tempfile
 
 from qgis.core import (
     QgsProcessingException,
-    QgsProcessingUtils,
     QgsRasterLayer,
     QgsVectorLayer,
 )
@@ -62,19 +60,12 @@ class RestoreAlgorithm(RestoreParameters):
             if self.is_set(parameters, name):
                 found = self.parameterAsRasterLayer(parameters, name, context)
                 self.references[name] = RasterInput(found)
-        self.targets = {}
-        for name, _ in OUTPUTS:
-            if checks.wanted(parameters.get(name), context):
-                self.targets[name] = self.parameterAsOutputLayer(
-                    parameters, name, context
-                )
         self.uncertainty_style = styles.Uncertainty()
-        for name, style in (
-            ("OUTPUT", styles.LikeInput(layer, self.notice())),
-            ("UNCERTAINTY", self.uncertainty_style),
-            ("PROVENANCE", styles.provenance()),
-        ):
-            styles.attach(context, self.targets.get(name), style)
+        self.styles = {
+            "OUTPUT": styles.LikeInput(layer, self.notice()),
+            "UNCERTAINTY": self.uncertainty_style,
+            "PROVENANCE": styles.provenance(),
+        }
         return True
 
     def problem_or_reason(self, parameters, context):
@@ -92,15 +83,11 @@ class RestoreAlgorithm(RestoreParameters):
     def processAlgorithm(self, parameters, context, feedback):
         """Bring the mask onto the grid, run the program, give the results their names."""
         parameters = self.by_number(parameters)
-        with (
-            tempfile.TemporaryDirectory(
-                prefix="unclouded-", dir=QgsProcessingUtils.tempFolder()
-            ) as folder,
-            Staging() as staging,
-        ):
+        self.targets = self.open_targets(parameters, context)
+        with Staging() as staging, staging.folder() as folder:
             words = self.words(parameters, context, folder, feedback)
             for name, option in OUTPUTS:
-                if self.targets.get(name):
+                if name in self.targets:
                     words += [option, staging.path(self.targets[name])]
             if feedback.isCanceled():
                 raise process.cancelled()
@@ -119,6 +106,19 @@ class RestoreAlgorithm(RestoreParameters):
             tr("{} clear pixels changed").format(numbers["CLEAR_PIXELS_CHANGED"])
         )
         return {**self.targets, **numbers}
+
+    def open_targets(self, parameters, context):
+        """Output names to paths, and how QGIS shall load and style them.
+
+        Here and not in prepareAlgorithm: a run in the background has a context of its own, and
+        what was asked of the other one is lost.
+        """
+        targets = {}
+        for name, _ in OUTPUTS:
+            if checks.wanted(parameters.get(name), context):
+                targets[name] = self.parameterAsOutputLayer(parameters, name, context)
+                styles.attach(context, targets[name], self.styles[name])
+        return targets
 
     def words(self, parameters, context, folder, feedback):
         """The program's arguments without its outputs."""

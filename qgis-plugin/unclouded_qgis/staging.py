@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 
-from qgis.core import QgsProcessingException
+from qgis.core import QgsProcessingException, QgsProcessingUtils
 
 from .compat import tr
 
@@ -58,6 +58,13 @@ class Staging:
         staged = os.path.join(self._folders[beside], name)
         self._moves.append((staged, target))
         return staged
+
+    @staticmethod
+    def folder():
+        """A context that gives a folder for inputs, in QGIS's own temporary one."""
+        return tempfile.TemporaryDirectory(
+            prefix="unclouded-", dir=QgsProcessingUtils.tempFolder()
+        )
 
     def commit(self):
         """Give every file its name, the first one last: where it is, the others are.
