@@ -1,7 +1,7 @@
 # unclouded: `make` lists what can be made.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test install-deps lint build wasm-check
+.PHONY: help demo test install-deps lint build plugin qgis-test wasm-check
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -13,12 +13,19 @@ build: ## build the program for this machine, with GPU support: target/release/u
 	@.ci/install-deps
 	cargo build --release --locked -p unclouded
 
+plugin: ## build dist/unclouded_qgis.zip, the QGIS plugin with the program inside ('Install from ZIP')
+	@.ci/plugin
+
 test: ## everything that must pass: format, lint, tests, Python checks, wasm32
 	@.ci/test
 
 lint: ## format and lint only
 	cargo fmt --all --check
 	cargo clippy --release --locked --workspace --all-targets -- -D warnings
+
+qgis-test: ## the QGIS plugin in the real QGIS only (UNCLOUDED_BINARY=PATH takes a built program)
+	@.ci/install-deps test
+	@.ci/qgis-test
 
 wasm-check: ## check that the core compiles for the browser
 	@.ci/wasm-check

@@ -23,6 +23,17 @@ gdal_python() {
     done
 }
 
+# The first Python 3 that has QGIS's bindings; empty when there is none.
+qgis_python() {
+    local candidate
+    for candidate in "${PYTHON:-}" python3 /usr/bin/python3; do
+        if [ -n "$candidate" ] && "$candidate" -c 'import qgis.core' >/dev/null 2>&1; then
+            printf '%s' "$candidate"
+            return
+        fi
+    done
+}
+
 # Installs Debian or Ubuntu packages; says what, and uses sudo only when it must.
 apt_install() {
     [ $# -gt 0 ] || return 0

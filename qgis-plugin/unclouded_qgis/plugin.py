@@ -51,7 +51,10 @@ class UncloudedPlugin:
 
     def initGui(self):
         """Add the algorithms, the menu and the settings page."""
-        from qgis.PyQt.QtWidgets import QAction
+        try:
+            from qgis.PyQt.QtGui import QAction  # Qt 6
+        except ImportError:
+            from qgis.PyQt.QtWidgets import QAction
 
         from . import sample
         from .options_page import OptionsFactory

@@ -7,7 +7,6 @@ from qgis.core import (
     QgsMapLayerStyle,
     QgsPalettedRasterRenderer,
     QgsProcessingLayerPostProcessorInterface,
-    QgsRasterBandStats,
     QgsRasterShader,
     QgsSingleBandPseudoColorRenderer,
 )
@@ -88,7 +87,7 @@ class Uncertainty(_PostProcessor):
     def style(self, layer):
         """See the class."""
         provider, band = layer.dataProvider(), min(self.band, layer.bandCount())
-        stats = provider.bandStatistics(band, QgsRasterBandStats.All)
+        stats = provider.bandStatistics(band)
         high = provider.cumulativeCut(band, 0.0, 0.98, layer.extent(), 250_000)[1]
         if not high > 0:
             high = stats.maximumValue if stats.maximumValue > 0 else 1.0

@@ -18,7 +18,13 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QCoreApplication, QEventLoop, QSize, QTimer
 from qgis.PyQt.QtGui import QColor, QFont, QImage, QPainter
-from qgis.PyQt.QtWidgets import QAction, QApplication, QMessageBox, QProgressBar
+from qgis.PyQt.QtWidgets import (
+    QAction,
+    QApplication,
+    QMessageBox,
+    QProgressBar,
+    QWidget,
+)
 
 OUT = Path(os.environ["UNCLOUDED_GUI_OUT"])
 REPORT = {"warnings": []}
@@ -91,13 +97,13 @@ def layers_by_name():
     return {layer.name(): layer for layer in QgsProject.instance().mapLayers().values()}
 
 
-def picture(layers, extent, crs):
+def picture(layers, extent, crs, height):
     """The map of some layers as an image."""
     wanted = QgsMapSettings()
     wanted.setLayers(layers)
     wanted.setDestinationCrs(crs)
     wanted.setExtent(extent)
-    wanted.setOutputSize(QSize(SIDE, SIDE))
+    wanted.setOutputSize(QSize(SIDE, height))
     wanted.setBackgroundColor(QColor("white"))
     job = QgsMapRendererParallelJob(wanted)
     job.start()
@@ -116,7 +122,9 @@ def strip(layers):
     ]
     gap, head = 8, 30
     width = len(parts) * SIDE + (len(parts) - 1) * gap
-    image = QImage(width, SIDE + head, QImage.Format.Format_RGB32)
+    box = scene.extent()
+    height = round(SIDE * box.height() / box.width())
+    image = QImage(width, height + head, QImage.Format.Format_RGB32)
     image.fill(QColor("white"))
     painter = QPainter(image)
     font = QFont("DejaVu Sans")
@@ -125,9 +133,25 @@ def strip(layers):
     for number, (title, shown) in enumerate(parts):
         left = number * (SIDE + gap)
         painter.drawText(left + 4, 21, title)
-        painter.drawImage(left, head, picture(shown, scene.extent(), scene.crs()))
+        painter.drawImage(left, head, picture(shown, box, scene.crs(), height))
     painter.end()
     image.save(str(OUT / "before_after.png"))
+
+
+def look_at_options():
+    """Settings… opens QGIS's options dialog, which waits: look at it from a timer."""
+
+    def look():
+        dialog = QApplication.activeModalWidget()
+        if dialog is None:
+            QTimer.singleShot(300, look)
+            return
+        page = dialog.findChild(QWidget, "mOptionsPageUnclouded")
+        REPORT["options_page_shown"] = page is not None and page.isVisible()
+        dialog.reject()
+
+    QTimer.singleShot(1000, look)
+    action("Settings…").trigger()
 
 
 def look_at_results():
@@ -192,6 +216,7 @@ def drive():
     REPORT["run_button_after_cancel"] = again.runButton().isEnabled()
     again.close()
 
+    look_at_options()
     page = plugin.options.createWidget(None)
     page.resize(620, 200)
     page.show()

@@ -114,6 +114,7 @@ class Gui(unittest.TestCase):
         self.assertTrue(found["run_button_after_cancel"])
 
     def test_options_page(self):
+        self.assertTrue(self.report["options_page_shown"])
         self.assertIn("unclouded 0.", self.report["options_state"])
         self.assertIn("No such file", self.report["options_state_wrong"])
         self.assertEqual(self.report["saved_memory"], 4000)
