@@ -8,6 +8,7 @@ from qgis.core import (
     QgsProcessingAlgorithm,
     QgsProcessingException,
     QgsProcessingParameterEnum,
+    QgsProcessingParameterString,
 )
 from qgis.PyQt.QtGui import QIcon
 
@@ -95,6 +96,20 @@ class UncloudedAlgorithm(QgsProcessingAlgorithm):
             QgsProcessingParameterEnum(name, label, shown, defaultValue=default),
             help_text,
             advanced,
+        )
+
+    def add_offset(self):
+        """OFFSET, for Sentinel-2."""
+        self.add(
+            QgsProcessingParameterString(
+                "OFFSET", tr("Offset of Sentinel-2 values"), "auto", optional=True
+            ),
+            tr(
+                "What to add to the pixel values before they are taken for reflectance: auto "
+                "finds it in the metadata, which have to say it since processing baseline "
+                "04.00; or a number such as -1000."
+            ),
+            advanced=True,
         )
 
     def choice(self, parameters, name, context):

@@ -34,6 +34,25 @@ def numbers(text, kind):
         ) from None
 
 
+def offset(algorithm, parameters, context, program):
+    """--offset and its value, or nothing where the program finds it by itself.
+
+    Raises:
+        QgsProcessingException: it is neither auto nor a number.
+        BackendError: the program has no such option.
+    """
+    text = algorithm.parameterAsString(parameters, "OFFSET", context).strip()
+    if text in ("", "auto"):
+        return []
+    values = numbers(text, float)
+    if len(values) != 1:
+        raise QgsProcessingException(
+            tr("Expected one number or auto as the offset, got «{}».").format(text)
+        )
+    program.require(tr("An offset of the pixel values"), algorithm.COMMAND, "--offset")
+    return [f"--offset={text}"]
+
+
 def restore(algorithm, parameters, context, program):
     """Why a run of removeclouds or fillmask cannot work; empty if nothing speaks against it.
 
@@ -175,6 +194,7 @@ def _reference(algorithm, parameters, context, program, scene):
 
 
 def _settings(algorithm, parameters, context, program, scene):
+    offset(algorithm, parameters, context, program)
     quality = algorithm.choice(parameters, "QUALITY", context)
     if quality != "balanced":
         program.require(tr("The quality «{}»").format(quality), "restore", "--quality")

@@ -6,6 +6,8 @@ import os
 
 from qgis.core import (
     QgsProcessingException,
+    QgsProcessingOutputNumber,
+    QgsProcessingParameterBoolean,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterRasterLayer,
@@ -85,13 +87,27 @@ class CloudMask(UncloudedAlgorithm):
                 text,
             )
         self.add(
+            QgsProcessingParameterBoolean(
+                "CLASSES", tr("Tell shadows from clouds"), False
+            ),
+            tr(
+                "Mark shadows as 2 instead of 1, where clouds are detected. 'Remove clouds' "
+                "then needs the mask values 1,2."
+            ),
+            advanced=True,
+        )
+        self.add_offset()
+        self.add(
             QgsProcessingParameterRasterDestination("OUTPUT", tr("Cloud mask")),
             tr("1 cloud or shadow, 0 clear; a GeoTIFF on the scene's grid."),
+        )
+        self.addOutput(
+            QgsProcessingOutputNumber("MASKED_FRACTION", tr("Masked share (0 to 1)"))
         )
 
     def problem(self, parameters, context):
         """What speaks against the run."""
-        self.backend()
+        program = self.backend()
         scene = self.parameterAsRasterLayer(parameters, "INPUT", context)
         if scene is None:
             return tr("The scene cannot be read.")
@@ -102,6 +118,13 @@ class CloudMask(UncloudedAlgorithm):
                 + "\n"
                 + tr("Hint: leave the mask empty, or choose another 'Mask from'.")
             )
+        checks.offset(self, parameters, context, program)
+        if self.parameterAsBool(parameters, "CLASSES", context):
+            program.require(tr("Telling shadows from clouds"), "mask", "--classes")
+            if kind != "auto":
+                return tr(
+                    "Shadows are told from clouds only where clouds are detected."
+                )
         return layers.refusal(scene) or checks.outputs(
             self, parameters, context, ("OUTPUT",)
         )
@@ -155,6 +178,11 @@ class CloudMask(UncloudedAlgorithm):
                 value = self.parameterAsInt(parameters, name, context)
                 if value:
                     words += [option, str(value)]
-            process.run(self.program, words, feedback)
+            if self.parameterAsBool(parameters, "CLASSES", context):
+                words.append("--classes")
+            words += checks.offset(self, parameters, context, self.program)
+            result = process.run(self.program, words, feedback, process.MASK_STAGES)
             staging.commit()
-        return {"OUTPUT": target}
+        pixels = result.get("pixels") or {}
+        fraction = pixels.get("fill", 0) / max(1, pixels.get("data", 0))
+        return {"OUTPUT": target, "MASKED_FRACTION": fraction}

@@ -24,8 +24,9 @@ FIRM_SECONDS = 1.3
 POLL_SECONDS = 0.1
 # Progress texts are log lines in QGIS: not more than one in this time.
 TEXT_SECONDS = 2.0
-# Share of the bar (from, to) of each stage of a run.
-STAGES = {"mask": (0, 3), "fill": (3, 97), "verify": (97, 100)}
+# Share of the bar (from, to) of each stage of `restore`, and of `mask`.
+RESTORE_STAGES = {"mask": (0, 3), "fill": (3, 97), "verify": (97, 100)}
+MASK_STAGES = {"mask": (0, 80), "write": (80, 100)}
 # The program's options as the parameters are called.
 PARAMETERS = {
     "--mask": "MASK",
@@ -43,6 +44,7 @@ PARAMETERS = {
     "--overlap-px": "OVERLAP",
     "--device": "DEVICE",
     "--bands": "BANDS",
+    "--offset": "OFFSET",
     "--uncertainty": "UNCERTAINTY",
 }
 
@@ -57,13 +59,14 @@ def cancelled():
     )
 
 
-def run(backend, arguments, feedback):
+def run(backend, arguments, feedback, stages):
     """Run the program to its end.
 
     Args:
         backend: a `backend.Backend`.
         arguments: list of words; `--progress json` is added.
         feedback: QgsProcessingFeedback; its wish to stop is looked at ten times a second.
+        stages: share of the bar by the name of a stage; others leave the bar alone.
 
     Returns:
         The object of the program's `done` line.
@@ -88,7 +91,7 @@ def run(backend, arguments, feedback):
             tr("Cannot start {path}: {reason}").format(path=backend.path, reason=error)
         ) from None
     try:
-        return _follow(child, feedback)
+        return _follow(child, feedback, stages)
     finally:
         # Whatever happened above, no child survives its run.
         if child.poll() is None:
@@ -116,7 +119,7 @@ def stop(child, polite=sys.platform != "win32"):
     child.wait()
 
 
-def _follow(child, feedback):
+def _follow(child, feedback, stages):
     lines = queue.Queue()
     last_words = collections.deque(maxlen=20)
     readers = [
@@ -127,7 +130,7 @@ def _follow(child, feedback):
     ]
     for reader in readers:
         reader.start()
-    view = _View(feedback)
+    view = _View(feedback, stages)
     while True:
         if feedback.isCanceled():
             stop(child)
@@ -160,8 +163,9 @@ def _read(stream, keep):
 class _View:
     """Turns the program's lines into what QGIS shows."""
 
-    def __init__(self, feedback):
+    def __init__(self, feedback, stages):
         self.feedback = feedback
+        self.stages = stages
         self.result = None
         self.error = None
         self.last_text = (None, 0.0)
@@ -197,8 +201,9 @@ class _View:
         except (TypeError, ValueError):
             return
         stage = str(message.get("stage", ""))
-        low, high = STAGES.get(stage, (0, 100))
-        self.feedback.setProgress(low + (high - low) * fraction)
+        if stage in self.stages:
+            low, high = self.stages[stage]
+            self.feedback.setProgress(low + (high - low) * fraction)
         eta, now = message.get("eta_seconds"), time.monotonic()
         shown, when = self.last_text
         if stage == shown and now - when < TEXT_SECONDS:
@@ -207,6 +212,7 @@ class _View:
             "mask": tr("Reading the mask"),
             "fill": tr("Filling"),
             "verify": tr("Comparing the clear pixels"),
+            "write": tr("Writing"),
         }
         text = names.get(stage, stage)
         if stage == shown and isinstance(eta, (int, float)) and fraction < 1:

@@ -92,7 +92,7 @@ class RestoreAlgorithm(RestoreParameters):
             if feedback.isCanceled():
                 raise process.cancelled()
             self.check_memory(words, feedback)
-            result = process.run(self.program, words, feedback)
+            result = process.run(self.program, words, feedback, process.RESTORE_STAGES)
             numbers = self.numbers(result)
             staging.commit()
         model_bands = (result.get("provenance") or {}).get("model_bands") or [1]
@@ -208,7 +208,7 @@ class RestoreAlgorithm(RestoreParameters):
         if not bound:
             return
         feedback.pushInfo(tr("Forecast of memory and time:"))
-        forecast = process.run(self.program, [*words, "--dry-run"], feedback)
+        forecast = process.run(self.program, [*words, "--dry-run"], feedback, {})
         needed = forecast.get("memory_bytes", 0) / 1e6
         if needed > bound:
             raise QgsProcessingException(

@@ -118,7 +118,7 @@ class RestoreParameters(UncloudedAlgorithm):
         )
 
     def add_advanced(self):
-        """STEPS, SAMPLER, TILE, OVERLAP, DEVICE and BANDS."""
+        """STEPS, SAMPLER, TILE, OVERLAP, DEVICE, BANDS and OFFSET."""
         self.add_number(
             "STEPS",
             tr("Steps of the sampler"),
@@ -176,6 +176,7 @@ class RestoreParameters(UncloudedAlgorithm):
             ),
             advanced=True,
         )
+        self.add_offset()
 
     def add_number(
         self, name, label, help_text, low, high, default=None, advanced=False

@@ -148,7 +148,11 @@ def provenance():
 def mask():
     """The post-processor of a cloud mask."""
     return Classes(
-        [(0, "#00000000", tr("0: clear")), (1, "#ffd7301f", tr("1: to fill"))]
+        [
+            (0, "#00000000", tr("0: clear")),
+            (1, "#ffd7301f", tr("1: to fill")),
+            (2, "#ff542788", tr("2: to fill, in shadow")),
+        ]
     )
 
 

@@ -25,10 +25,15 @@ def main():
     if not binary.is_file():
         sys.exit(f"error: no program at {binary}\nhint: set UNCLOUDED_BINARY")
     with tempfile.TemporaryDirectory(prefix="unclouded-qgis-") as folder:
-        environment = prepare(Path(folder), binary)
+        dist = Path(folder) / "dist"
+        packer = REPO / "qgis-plugin" / "package_plugin.py"
+        subprocess.run(
+            [sys.executable, packer, "--binary", binary, "--out", dist], check=True
+        )
         names = sys.argv[1:] or sorted(path.stem for path in HERE.glob("test_*.py"))
         failed = []
         for name in names:
+            environment = prepare(Path(folder) / name, dist, binary)
             print(f"-- {name}", flush=True)
             began = time.monotonic()
             code = subprocess.run(
@@ -45,13 +50,8 @@ def main():
     return 1 if failed else 0
 
 
-def prepare(folder, binary):
-    """ZIP, profile and environment of the tests."""
-    dist = folder / "dist"
-    packer = REPO / "qgis-plugin" / "package_plugin.py"
-    subprocess.run(
-        [sys.executable, packer, "--binary", binary, "--out", dist], check=True
-    )
+def prepare(folder, dist, binary):
+    """An empty profile with the plugin from its ZIP in it; returns the environment of a test."""
     profile = folder / "home" / "profiles" / "default"
     plugins = profile / "python" / "plugins"
     plugins.mkdir(parents=True)

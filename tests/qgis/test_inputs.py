@@ -301,6 +301,10 @@ class Inputs(unittest.TestCase):
     def test_wrong_settings_are_refused(self):
         mask = {"MASK": str(self.mask)}
         self.refused("Band 14 does not exist", BANDS="14,3,2", **mask)
+        self.refused("Expected one number", OFFSET="1,2", **mask)
+        self.refused("Expected numbers", OFFSET="none", **mask)
+        if not harness.has("restore", "--offset"):
+            self.refused("newer unclouded", OFFSET="-1000", **mask)
         self.refused("only one", UNCERTAINTY=str(self.folder / "u.tif"), **mask)
         self.refused("smaller than the tiles", TILE=64, OVERLAP=64, **mask)
         self.refused(".tif", OUTPUT=str(self.folder / "nie.jpg"), **mask)
@@ -359,6 +363,9 @@ class Inputs(unittest.TestCase):
             marked = pixels(self.mask) > 0
             self.assertFalse((marked & ~filled).any())
             self.assertLess((filled & ~marked).mean(), 0.5)
+            found, _ = self.run_it(MASK_FROM="auto")
+            self.assertGreater(found[pixels(self.mask) == 1].mean(), 0.3)
+            self.refused("uses no mask", MASK=str(classes), MASK_FROM="auto")
         else:
             for way in ("scl", "qa-pixel"):
                 self.refused("newer unclouded", MASK=str(classes), MASK_FROM=way)
@@ -379,6 +386,15 @@ class Inputs(unittest.TestCase):
         marked, truth = pixels(found["OUTPUT"]), pixels(MASK) == 1
         self.assertEqual(marked.shape, truth.shape)
         self.assertGreater((marked[truth] > 0).mean(), 0.3)
+        self.assertEqual(set(np.unique(marked)), {0, 1})
+        self.assertAlmostEqual(found["MASKED_FRACTION"], marked.mean())
+        chosen = {"INPUT": str(SCENE), "OUTPUT": str(self.folder / "klassen.tif")}
+        classes = processing.run("unclouded:cloudmask", {**chosen, "CLASSES": True})
+        self.assertEqual(set(np.unique(pixels(classes["OUTPUT"]))), {0, 1, 2})
+        self.refused(
+            "only where clouds are detected", "cloudmask", CLASSES=True, MASK_FROM="scl"
+        )
+        self.refused("uses no mask", "cloudmask", MASK=str(self.mask))
 
     def test_quality_and_reference_follow_the_program(self):
         chosen = {"MASK": str(self.mask), "SAMPLES": None, "STEPS": None}

@@ -17,28 +17,10 @@ from unclouded_qgis import settings
 
 IDS = ["cloudmask", "fillmask", "modelinfo", "removeclouds"]
 PARAMETERS = [
-    "INPUT",
-    "MASK",
-    "MASK_VALUES",
-    "MASK_FROM",
-    "REFERENCE",
-    "MODEL",
-    "QUALITY",
-    "SAMPLES",
-    "SEED",
-    "DILATE",
-    "EXTENT",
-    "STEPS",
-    "SAMPLER",
-    "TILE",
-    "OVERLAP",
-    "DEVICE",
-    "BANDS",
-    "REFERENCE_MASK",
-    "MIN_AREA",
-    "OUTPUT",
-    "UNCERTAINTY",
-    "PROVENANCE",
+    *("INPUT", "MASK", "MASK_VALUES", "MASK_FROM", "REFERENCE", "MODEL", "QUALITY"),
+    *("SAMPLES", "SEED", "DILATE", "EXTENT"),
+    *("STEPS", "SAMPLER", "TILE", "OVERLAP", "DEVICE", "BANDS", "OFFSET"),
+    *("REFERENCE_MASK", "MIN_AREA", "OUTPUT", "UNCERTAINTY", "PROVENANCE"),
 ]
 ADVANCED = ["STEPS", "SAMPLER", "TILE", "OVERLAP", "DEVICE", "BANDS"]
 
