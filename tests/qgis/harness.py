@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -42,6 +41,11 @@ def has(command, option):
     return answer.returncode == 0 and f"{option} " in answer.stdout + " "
 
 
+def outside():
+    """The environment for a QGIS of its own: it finds plugins by itself."""
+    return {key: text for key, text in os.environ.items() if key != "PYTHONPATH"}
+
+
 def qgis_process(*words, **environment):
     """Run qgis_process with the test's profile; returns the finished process."""
     return subprocess.run(
@@ -50,7 +54,7 @@ def qgis_process(*words, **environment):
         capture_output=True,
         text=True,
         timeout=180,
-        env={**os.environ, **environment},
+        env={**outside(), **environment},
     )
 
 
@@ -105,11 +109,6 @@ def fake_program(folder, behaviour):
 
 def start_qgis():
     """A QGIS without windows, with Processing and the plugin, for tests in this process."""
-    sys.path[:0] = [
-        QGIS_PYTHON,
-        f"{QGIS_PYTHON}/plugins",
-        str(PLUGIN.parent),
-    ]
     from qgis.core import QgsApplication
 
     application = QgsApplication([], False)

@@ -77,6 +77,7 @@ def prepare(folder, dist, binary):
         QT_QPA_PLATFORM="offscreen",
         LC_ALL="C.UTF-8",
         PYTHONDONTWRITEBYTECODE="1",
+        PYTHONPATH=os.pathsep.join([INSTALLER, f"{INSTALLER}/plugins", str(plugins)]),
         UNCLOUDED_TEST_PROFILE=str(profile),
         UNCLOUDED_TEST_PROGRAM=str(binary),
         UNCLOUDED_TEST_DIST=str(dist),

@@ -2,8 +2,9 @@
 
 import unittest
 
-import harness
 import numpy as np
+
+import harness
 from harness import DEMO, MASK, QUICK, SCENE, Folder, crop, pixels, qgis_process
 
 APPLICATION, PLUGIN = harness.start_qgis()
