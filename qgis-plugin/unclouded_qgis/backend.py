@@ -17,7 +17,7 @@ from .platforms import platform_folder, program_name
 
 LEAST_VERSION = (0, 1, 0)
 # A program that only prints its version and takes longer than this is not ours.
-ANSWER_SECONDS = 20
+ANSWER_SECONDS = 30
 PLUGIN = Path(__file__).resolve().parent
 
 _known = {}
@@ -161,7 +161,7 @@ def _ask(path, state):
                 path=path, found=version, wanted=".".join(map(str, LEAST_VERSION))
             )
         )
-    _, text = _run([path, "--help"], environment)
+    text = _help([path, "--help"], environment)
     listed = re.search(r"Commands:\n((?: +\S.*\n?)+)", text)
     commands = (
         re.findall(r"^ {2}(\w+)", listed.group(1), re.MULTILINE) if listed else []
@@ -169,7 +169,7 @@ def _ask(path, state):
     options = {}
     for command in commands:
         if command in ("restore", "mask", "info"):
-            _, text = _run([path, command, "--help"], environment)
+            text = _help([path, command, "--help"], environment)
             options[command] = frozenset(
                 re.findall(r"^ +(?:-\w, )?(--[a-z][a-z-]*)", text, re.MULTILINE)
             )
@@ -178,6 +178,18 @@ def _ask(path, state):
     named = re.search(r"bundled model \(([\w, .-]+)\)", text)
     models = tuple(re.split(r",\s*", named.group(1))) if named else ()
     return Backend(path, version, options, environment, models)
+
+
+def _help(command, environment):
+    """A help text; without it nothing may be concluded about what the program can do."""
+    code, text = _run(command, environment)
+    if code != 0:
+        raise BackendError(
+            tr("{path} does not answer as unclouded does: {answer}").format(
+                path=command[0], answer=_short(text) or tr("exit code {}").format(code)
+            )
+        )
+    return text
 
 
 def _make_executable(path):

@@ -48,11 +48,11 @@ def environment(text):
         return {}
     key = (wanted, present)
     if key not in _folders:
-        # In any case, and before Python complains that nobody did it.
-        atexit.register(clean)
         folder = tempfile.TemporaryDirectory(prefix="unclouded-gdal-")
         os.symlink(present, os.path.join(folder.name, wanted))
         _folders[key] = folder
+        # Registered last, so called first: before Python complains that nobody did it.
+        atexit.register(clean)
     paths = [_folders[key].name, os.environ.get("LD_LIBRARY_PATH", "")]
     return {"LD_LIBRARY_PATH": os.pathsep.join(path for path in paths if path)}
 

@@ -240,6 +240,12 @@ class Control(unittest.TestCase):
         old.write_text("#!/bin/sh\necho unclouded 0.0.9\n")
         hangs = self.folder / "fails"
         hangs.write_text("#!/bin/sh\necho error: no such library >&2; exit 127\n")
+        mute = self.folder / "mute"
+        mute.write_text(
+            "#!/bin/sh\n"
+            '[ "$1" = --version ] && echo unclouded 0.1.0 && exit\n'
+            "echo no help today; exit 1\n"
+        )
         for path, pattern in (
             ("/nowhere/unclouded", "No such file"),
             (str(folder), "not a program"),
@@ -247,6 +253,7 @@ class Control(unittest.TestCase):
             (str(old), "0.0.9; this plugin needs 0.1.0"),
             (str(hangs), "no such library"),
             ("/bin/true", "does not answer"),
+            (str(mute), "no help today"),
         ):
             with self.subTest(path):
                 settings.save(path, "auto", 0)
