@@ -1,7 +1,7 @@
 # unclouded: `make` lists what can be made.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test install-deps lint build wasm-check
+.PHONY: help demo test install-deps lint build plugin qgis-test web web-dist
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -13,15 +13,26 @@ build: ## build the program for this machine, with GPU support: target/release/u
 	@.ci/install-deps
 	cargo build --release --locked -p unclouded
 
-test: ## everything that must pass: format, lint, tests, Python checks, wasm32
+plugin: ## build dist/unclouded_qgis.zip, the QGIS plugin with the program inside ('Install from ZIP')
+	@.ci/plugin
+
+test: ## everything that must pass: format, lint, tests, Python checks, QGIS plugin, browser page
 	@.ci/test
 
 lint: ## format and lint only
 	cargo fmt --all --check
 	cargo clippy --release --locked --workspace --all-targets -- -D warnings
 
-wasm-check: ## check that the core compiles for the browser
-	@.ci/wasm-check
+PORT ?= 8080
+web: web-dist ## build the browser page and serve it on localhost (PORT=8080)
+	@node web-demo/build/serve.mjs dist/web $(PORT)
+
+web-dist: ## build the browser page as a static folder for any file server: dist/web
+	@.ci/web-dist
+
+qgis-test: ## the QGIS plugin in the real QGIS only (UNCLOUDED_BINARY=PATH takes a built program)
+	@.ci/install-deps test
+	@.ci/qgis-test
 
 install-deps: ## install what the build and the tests need (Debian, Ubuntu)
 	@.ci/install-deps test

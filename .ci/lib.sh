@@ -23,6 +23,30 @@ gdal_python() {
     done
 }
 
+# The browser of the tests: CHROMIUM, else the distribution's Chromium, else a Chrome.
+find_chromium() {
+    local candidate
+    for candidate in "${CHROMIUM:-}" chromium chromium-browser google-chrome-stable google-chrome; do
+        # Ubuntu's chromium-browser may be a stub that only says to install a snap.
+        if [ -n "$candidate" ] && "$candidate" --version >/dev/null 2>&1; then
+            type -P "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+# The first Python 3 that has QGIS's bindings; empty when there is none.
+qgis_python() {
+    local candidate
+    for candidate in "${PYTHON:-}" python3 /usr/bin/python3; do
+        if [ -n "$candidate" ] && "$candidate" -c 'import qgis.core' >/dev/null 2>&1; then
+            printf '%s' "$candidate"
+            return
+        fi
+    done
+}
+
 # Installs Debian or Ubuntu packages; says what, and uses sudo only when it must.
 apt_install() {
     [ $# -gt 0 ] || return 0

@@ -17,7 +17,15 @@ from osgeo import gdal
 
 gdal.UseExceptions()
 REPO = Path(__file__).resolve().parent.parent
-SKIPPED = {"target", ".git", "node_modules", "pkg", "__pycache__", ".ruff_cache"}
+SKIPPED = {
+    "target",
+    "dist",
+    ".git",
+    "node_modules",
+    "pkg",
+    "__pycache__",
+    ".ruff_cache",
+}
 MAX_LINES = 500
 problems = []
 

@@ -10,6 +10,7 @@ mod coarse;
 mod compose;
 mod io;
 mod memory;
+mod pause;
 mod predict;
 mod settings;
 mod survey;
@@ -19,7 +20,7 @@ mod view;
 
 use std::ops::ControlFlow;
 
-pub use io::{FilledRows, Reference, SceneSink, SceneSource, SceneWindow};
+pub use io::{FilledRows, Reference, SceneSink, SceneSource, SceneWindow, StepPreview};
 pub use memory::{MemorySink, MemorySource};
 pub use settings::RestoreSettings;
 
@@ -30,6 +31,7 @@ use crate::raster::blend::Blender;
 use crate::raster::fill;
 use crate::raster::tiler::Tiling;
 use bands::Guides;
+use pause::Pause;
 use predict::{Tile, normalization, residuals};
 use survey::Survey;
 use view::View;
@@ -123,6 +125,7 @@ pub async fn restore_async(
         coarse: estimate.as_ref(),
         reach_px,
         floor,
+        uncertainty_factor: model.card.uncertainty_factor,
     };
     let mut blender = Blender::new(
         settings.samples * guides.bands.len(),
@@ -151,8 +154,19 @@ pub async fn restore_async(
             .collect();
         for batch in jobs.chunks(settings.batch) {
             let items: Vec<(&Tile, u64)> = batch.iter().map(|&(t, s)| (&tiles[t], s)).collect();
-            let predicted =
-                residuals(model, settings, &levels, &items, &mut || meter.step()).await?;
+            let keep_steps = sink.wants_previews() && batch.iter().any(|(_, sample)| *sample == 0);
+            let (predicted, estimates) =
+                residuals(model, settings, &levels, &items, keep_steps, &mut || {
+                    meter.step()
+                })
+                .await?;
+            for (step, estimate) in estimates.iter().enumerate() {
+                let first_members = items.iter().zip(estimate).filter(|((_, s), _)| *s == 0);
+                for ((tile, _), residual) in first_members {
+                    sink.preview(guides.preview(tile, residual, (step, estimates.len())));
+                }
+            }
+            Pause::new().await;
             for (&(tile, _), residual) in batch.iter().zip(&predicted) {
                 let pixels = tiles[tile].window.pixels();
                 ensembles[tile].extend(guides.fold(residual, pixels));
@@ -185,6 +199,8 @@ struct Plan<'a> {
     reach_px: usize,
     /// Smallest contrast of a tile, scene units.
     floor: f32,
+    /// What the ensemble's standard deviation is multiplied with.
+    uncertainty_factor: f32,
 }
 
 /// Counts sampler steps and passes the caller's wish to stop on.

@@ -1,10 +1,15 @@
 //! The command line as typed. Each command turns its arguments once into validated settings.
 
+mod mask;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use self::mask::MaskArgs;
 use crate::device::DeviceChoice;
+use crate::gdal_io::encoding::OffsetChoice;
+use crate::gdal_io::mask::request::MaskFrom;
 use crate::progress::ProgressMode;
 
 /// Removes clouds from satellite images with diffusion models
@@ -33,6 +38,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Restore(RestoreArgs),
+    Mask(MaskArgs),
     Train(TrainArgs),
     Evaluate(EvaluateArgs),
     Info(InfoArgs),
@@ -43,6 +49,7 @@ impl Command {
     pub fn progress(&self) -> ProgressMode {
         match self {
             Command::Restore(args) => args.run.progress,
+            Command::Mask(args) => args.progress,
             Command::Train(args) => args.progress,
             Command::Evaluate(args) => args.run.progress,
             Command::Info(_) => ProgressMode::None,
@@ -53,9 +60,12 @@ impl Command {
 const RESTORE_EXAMPLES: &str = "\
 Examples:
   unclouded restore scene.tif -o clear.tif --mask clouds.tif
-  unclouded restore L2A.tif -o clear.tif --mask SCL.tif --mask-values 3,8,9,10 --dilate-px 8
+  unclouded restore L2A.tif -o clear.tif --mask SCL.tif --mask-from scl --dilate-px 8
+  unclouded restore scene.tif -o clear.tif --mask-from auto --dilate-px 4
+  unclouded restore scene.tif -o clear.tif --mask clouds.gpkg
   unclouded restore scene.tif -o clear.tif --mask clouds.tif --samples 8 \\
       --uncertainty std.tif --provenance filled.tif --preview look.png
+  unclouded restore scene.tif -o clear.tif --mask clouds.tif --reference june.tif
   unclouded restore scene.tif -o clear.tif --mask clouds.tif --dry-run";
 
 /// Fill the masked pixels of a scene
@@ -73,13 +83,23 @@ pub struct RestoreArgs {
     #[arg(short, long, value_name = "OUT")]
     pub output: PathBuf,
 
-    /// Raster that says where to fill, on the grid of the scene
+    /// Where to fill: a raster, or polygons (GeoPackage, GeoJSON, Shapefile)
     ///
-    /// Its first band is read; pixels whose value is one of --mask-values are filled.
+    /// Of a raster the first band is read; pixels whose value is one of --mask-values are filled.
+    /// A raster on another grid or in another CRS is warped to the scene (nearest neighbour).
+    /// Polygons are reprojected; a pixel is filled when its centre lies inside one. Choose a
+    /// layer of several as QGIS writes it: FILE|layername=NAME.
     #[arg(long, value_name = "M", help_heading = "Mask")]
     pub mask: Option<PathBuf>,
 
-    /// Values of the mask that mean "fill"
+    /// How to get the mask
+    ///
+    /// scl and qa-pixel say how to read the raster given by --mask; without --mask the band,
+    /// subdataset or file of that name that comes with the scene is used.
+    #[arg(long, value_enum, value_name = "HOW", help_heading = "Mask")]
+    pub mask_from: Option<MaskFrom>,
+
+    /// Values of the mask that mean "fill" [default: 1, or 3,8,9,10 with --mask-from scl]
     ///
     /// For the scene classification (SCL) of Sentinel-2 L2A: 3 is cloud shadow, 8 and 9 cloud,
     /// 10 thin cirrus.
@@ -87,7 +107,6 @@ pub struct RestoreArgs {
         long,
         value_name = "V,V",
         value_delimiter = ',',
-        default_value = "1",
         allow_negative_numbers = true,
         help_heading = "Mask"
     )]
@@ -98,6 +117,62 @@ pub struct RestoreArgs {
     /// Cloud edges and thin haze reach farther than most masks say.
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Mask")]
     pub dilate_px: usize,
+
+    /// Drop groups of fewer masked pixels, before growing
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Mask")]
+    pub min_area_px: u64,
+
+    /// Fill only inside this rectangle, in the CRS of the scene
+    ///
+    /// Masked pixels outside stay as they are, and nothing is filled from them.
+    #[arg(
+        long,
+        value_name = "XMIN,YMIN,XMAX,YMAX",
+        value_parser = extent,
+        allow_hyphen_values = true,
+        help_heading = "Mask"
+    )]
+    pub extent: Option<[f64; 4]>,
+
+    /// What to add to Sentinel-2's values: auto, or a number such as -1000
+    ///
+    /// Since processing baseline 04.00 the products hold 1000 too much. auto finds that in the
+    /// metadata. The output keeps the encoding of the input.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "auto",
+        allow_negative_numbers = true,
+        help_heading = "Computing"
+    )]
+    pub offset: OffsetChoice,
+
+    /// Image of another date on the grid of the scene
+    ///
+    /// Any bands of any sensor: each band of the scene is fitted to them where both show the
+    /// ground, and follows them under the clouds.
+    #[arg(long, value_name = "REF.tif", help_heading = "Reference")]
+    pub reference: Option<PathBuf>,
+
+    /// Raster or polygons that say where the reference has clouds
+    #[arg(
+        long,
+        value_name = "M",
+        requires = "reference",
+        help_heading = "Reference"
+    )]
+    pub reference_mask: Option<PathBuf>,
+
+    /// Values of the reference's mask that mean "cloud" [default: 1]
+    #[arg(
+        long,
+        value_name = "V,V",
+        value_delimiter = ',',
+        requires = "reference_mask",
+        allow_negative_numbers = true,
+        help_heading = "Reference"
+    )]
+    pub reference_mask_values: Vec<f64>,
 
     /// How and where to compute.
     #[command(flatten)]
@@ -136,12 +211,27 @@ pub struct RestoreArgs {
     pub dry_run: bool,
 }
 
+/// Four numbers after one option.
+fn extent(text: &str) -> Result<[f64; 4], String> {
+    let numbers: Result<Vec<f64>, _> = text.split(',').map(|part| part.trim().parse()).collect();
+    numbers
+        .ok()
+        .and_then(|numbers| <[f64; 4]>::try_from(numbers).ok())
+        .ok_or_else(|| "expected four numbers: XMIN,YMIN,XMAX,YMAX".to_owned())
+}
+
 /// What `restore` and `evaluate` share.
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// A model that came with the program, or a checkpoint file
     #[arg(long, value_name = "NAME|PATH", help_heading = "Model")]
     pub model: Option<String>,
+
+    /// Steps and samples at once: fast, balanced or best
+    ///
+    /// --steps and --samples go before it.
+    #[arg(long, value_enum, value_name = "Q", help_heading = "Model")]
+    pub quality: Option<Quality>,
 
     /// How to walk from noise to image
     #[arg(long, value_name = "S", help_heading = "Model")]
@@ -194,6 +284,17 @@ pub struct RunArgs {
     pub progress: ProgressMode,
 }
 
+/// How much computing goes into a fill (`--quality`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Quality {
+    /// 2 samples of 2 steps: a third of the time, no useful uncertainty
+    Fast,
+    /// What the model's card says, usually 4 samples of 3 steps
+    Balanced,
+    /// 16 samples of 6 steps: eight times the time
+    Best,
+}
+
 /// Train a model from a recipe
 ///
 /// The recipe says which tiles, which network, which schedule and how long. Ctrl-C saves the
@@ -243,6 +344,12 @@ pub struct EvaluateArgs {
     /// frame, a crop and flips are drawn with --seed so that 5 to 70 % is covered.
     #[arg(long, value_name = "DIR|FILE")]
     pub masks: PathBuf,
+
+    /// An image of another date, or a folder of them with the names of the clear images
+    ///
+    /// The table then has the classical rival too: linear regression in windows of 41 pixels.
+    #[arg(long, value_name = "DIR|FILE")]
+    pub reference: Option<PathBuf>,
 
     /// How and where to compute.
     #[command(flatten)]

@@ -3,9 +3,21 @@
 //! On Mesa's llvmpipe 22.3 the matrix product of burn's GPU backend crashes in the driver's
 //! shader compiler (and on SwiftShader it returns zeros), while its other operations work. A
 //! software GPU is for checking the GPU path, not for speed: there the product is a
-//! broadcast multiplication and a sum.
+//! broadcast multiplication and a sum. Native Vulkan is known by its device; in the browser,
+//! which does not say what runs it, [`self_test`](super::self_test()) finds out.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use burn::backend::DispatchDevice;
 use burn::tensor::{Device, Tensor};
+
+/// Set when the self-test found burn's product wrong on the GPU of this process (a page has one).
+static AVOIDED: AtomicBool = AtomicBool::new(false);
+
+/// From now on no GPU of this process computes products with burn's kernels.
+pub(super) fn avoid_burns_product() {
+    AVOIDED.store(true, Ordering::Relaxed);
+}
 
 /// `x weight + bias` over the last dimension.
 ///
@@ -29,10 +41,11 @@ pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
 /// # Shapes
 /// - `a`: `[batch, rows, k]`, `b`: `[batch, k, cols]`, output: `[batch, rows, cols]`
 pub fn matmul(a: Tensor<3>, b: Tensor<3>) -> Tensor<3> {
-    if !software_gpu(&a.device()) {
-        return a.matmul(b);
+    let device = a.device();
+    if software_gpu(&device) || (AVOIDED.load(Ordering::Relaxed) && !cpu(device)) {
+        return by_broadcast(a, b);
     }
-    by_broadcast(a, b)
+    a.matmul(b)
 }
 
 fn by_broadcast(a: Tensor<3>, b: Tensor<3>) -> Tensor<3> {
@@ -40,6 +53,10 @@ fn by_broadcast(a: Tensor<3>, b: Tensor<3>) -> Tensor<3> {
     let [_, _, cols] = b.dims();
     let product = a.reshape([batch, rows, k, 1]) * b.reshape([batch, 1, k, cols]);
     product.sum_dim(2).reshape([batch, rows, cols])
+}
+
+fn cpu(device: Device) -> bool {
+    matches!(device.inner().as_dispatch(), DispatchDevice::Flex(_))
 }
 
 #[cfg(feature = "gpu")]

@@ -21,6 +21,7 @@ mod flex;
 mod group_norm;
 mod matmul;
 mod par;
+mod self_test;
 mod simd;
 mod stock;
 #[cfg(all(test, feature = "autodiff"))]
@@ -33,6 +34,7 @@ use burn::backend::{Dispatch, DispatchDevice};
 use burn::tensor::{DType, Device, Tensor};
 
 pub use matmul::{linear, matmul};
+pub use self_test::{SelfTest, self_test};
 
 use backend::Kernels;
 use conv::Geometry;

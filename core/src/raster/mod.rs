@@ -1,7 +1,9 @@
 //! Plain f32 rasters and what is done to them before and after the network; no burn here.
 
+pub mod bits;
 pub mod blend;
 pub mod coarse;
+pub mod detect;
 pub mod fill;
 pub mod guide;
 pub mod mask;

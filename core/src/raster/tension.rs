@@ -9,7 +9,7 @@
 use super::{Mask, Raster};
 
 /// Weight of the curvature against the slope, pixels squared: the best of 0 to 3 on those tiles.
-const STIFFNESS: f32 = 0.4;
+const STIFFNESS: f64 = 0.4;
 
 /// A fixed number of steps: every value depends on its surroundings within [`REACH_PX`] only, so
 /// that a scene filled window by window has no seams.
@@ -20,7 +20,7 @@ pub const REACH_PX: usize = 2 * STEPS;
 
 /// The eigenvalues the steps are tuned to. What varies more slowly is right already, since the
 /// start is a good fill.
-const EIGENVALUES: (f32, f32) = (0.1, 8.0 + 64.0 * STIFFNESS);
+const EIGENVALUES: (f64, f64) = (0.1, 8.0 + 64.0 * STIFFNESS);
 
 /// Relaxes the pixels of `hole` in place; `visible` ones hold the rim and do not change, all
 /// others (nodata, the outside) have no say.
@@ -31,10 +31,12 @@ pub fn relax(image: &mut Raster, hole: &Mask, visible: &Mask) {
     }
     for band in 0..image.bands {
         let plane = image.band_mut(band);
-        let mut values: Vec<f32> = grid.pixels.iter().map(|at| plane[*at as usize]).collect();
+        let at = grid.pixels.iter();
+        // Double precision: differences of any two f32 are finite.
+        let mut values: Vec<f64> = at.map(|at| f64::from(plane[*at as usize])).collect();
         grid.relax(&mut values);
         for (at, value) in grid.pixels[..grid.holes].iter().zip(&values) {
-            plane[*at as usize] = *value;
+            plane[*at as usize] = value.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32;
         }
     }
 }
@@ -102,7 +104,7 @@ impl Grid {
     }
 
     /// Chebyshev iteration (Golub & Varga 1961) on `laplace u + STIFFNESS laplace laplace u = 0`.
-    fn relax(&self, values: &mut [f32]) {
+    fn relax(&self, values: &mut [f64]) {
         let (low, high) = EIGENVALUES;
         let (middle, half) = ((high + low) / 2.0, (high - low) / 2.0);
         let sigma = middle / half;
@@ -130,13 +132,13 @@ impl Grid {
     }
 
     /// Minus the Laplacian of all values.
-    fn laplace(&self, values: &[f32], out: &mut [f32]) {
+    fn laplace(&self, values: &[f64], out: &mut [f64]) {
         for (at, out) in out.iter_mut().enumerate() {
             *out = self.laplace_at(values, at);
         }
     }
 
-    fn laplace_at(&self, values: &[f32], at: usize) -> f32 {
+    fn laplace_at(&self, values: &[f64], at: usize) -> f64 {
         let own = values[at];
         let differences = self.neighbours[at].map(|next| own - values[next as usize]);
         differences.iter().sum()
@@ -190,12 +192,15 @@ mod tests {
         let grid = Grid::new(&hole, &hole.invert());
         // What the slope of the energy still is, at worst.
         let residual = |image: &Raster| {
-            let at = grid.pixels.iter().map(|at| image.data[*at as usize]);
-            let values: Vec<f32> = at.collect();
+            let at = grid
+                .pixels
+                .iter()
+                .map(|at| f64::from(image.data[*at as usize]));
+            let values: Vec<f64> = at.collect();
             let mut slope = vec![0.0; values.len()];
             grid.laplace(&values, &mut slope);
             let of = |at: usize| slope[at] + STIFFNESS * grid.laplace_at(&slope, at);
-            (0..grid.holes).map(|at| of(at).abs()).fold(0.0, f32::max)
+            (0..grid.holes).map(|at| of(at).abs()).fold(0.0, f64::max)
         };
         let before = residual(&image);
         relax(&mut image, &hole, &hole.invert());

@@ -1,5 +1,9 @@
 //! Which bands of the scene the model restores.
 
+use super::StepPreview;
+use super::predict::Tile;
+use crate::raster::Window;
+
 /// The scene bands the model restores, each once, and which of its outputs they are.
 pub(super) struct Guides {
     pub bands: Vec<usize>,
@@ -41,5 +45,30 @@ impl Guides {
             (0..pixels).map(value).collect::<Vec<_>>()
         };
         self.slots.iter().flat_map(plane).collect()
+    }
+
+    /// The estimate of a step (of how many): the smooth fill and the residual to it.
+    pub fn preview(
+        &self,
+        tile: &Tile,
+        residual: &[f32],
+        (step, steps): (usize, usize),
+    ) -> StepPreview {
+        let Window { height, width, .. } = tile.window;
+        let slots: Vec<usize> = self.slots.iter().map(|slots| slots[0]).collect();
+        let mut image = tile.filled.select_bands(&slots);
+        let residual = self.fold(residual, height * width);
+        image
+            .data
+            .iter_mut()
+            .zip(&residual)
+            .for_each(|(value, change)| *value += change);
+        StepPreview {
+            window: tile.window,
+            step,
+            steps,
+            bands: self.bands.clone(),
+            image,
+        }
     }
 }

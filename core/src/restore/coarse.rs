@@ -4,7 +4,7 @@ use std::future::Future;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 
-use super::{FilledRows, MemorySource, Progress, RestoreSettings, SceneSink, restore_async};
+use super::{MemorySink, MemorySource, Progress, RestoreSettings, restore_async};
 use crate::checkpoint::{Conditioning, Model};
 use crate::error::Result;
 use crate::raster::Raster;
@@ -53,29 +53,15 @@ pub(super) fn estimate<'a>(
 ) -> Pin<Box<dyn Future<Output = Result<Estimate>> + 'a>> {
     Box::pin(async move {
         let mut source = MemorySource::new(&small.image, &small.mask, &small.valid);
-        let like = &small.image;
-        let mut sink = Sink(Estimate {
-            mean: Raster::new(like.bands, like.height, like.width),
-            std: Raster::new(like.bands, like.height, like.width),
-        });
+        let mut sink = MemorySink::new(&small.image);
         let settings = RestoreSettings {
             model_bands: sources.to_vec(),
             ..settings.clone()
         };
         restore_async(&mut source, &mut sink, model, &settings, progress).await?;
-        Ok(sink.0)
+        Ok(Estimate {
+            mean: sink.image,
+            std: sink.std,
+        })
     })
-}
-
-struct Sink(Estimate);
-
-impl SceneSink for Sink {
-    fn write(&mut self, rows: FilledRows) -> Result<()> {
-        let (row, col) = (rows.window.row, rows.window.col);
-        self.0.mean.paste(row, col, &rows.image);
-        if let Some(std) = &rows.std {
-            self.0.std.paste(row, col, std);
-        }
-        Ok(())
-    }
 }

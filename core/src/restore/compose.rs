@@ -45,6 +45,7 @@ pub(super) fn compose(
         let spread = |i: usize| spread.map_or(0.0, |spread| spread[at(i)]);
         let mut put = |band: usize, of: &dyn Fn(usize) -> f32, unknown: f32| {
             let (mean, variance) = moments(samples, of);
+            let variance = variance * plan.uncertainty_factor.powi(2);
             let (low, high) = plan.survey.range[band];
             image.data[at(band)] = (smooth.data[at(band)] + mean).clamp(low, high);
             if let Some(std) = &mut std {

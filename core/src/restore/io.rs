@@ -57,8 +57,32 @@ pub struct FilledRows {
     pub valid: Mask,
 }
 
+/// What the sampler believes of one tile after a step, for the eye.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepPreview {
+    /// Where the tile lies in the scene.
+    pub window: Window,
+    /// Sampler step, from 0.
+    pub step: usize,
+    /// Steps in all.
+    pub steps: usize,
+    /// The scene bands shown, in the model's order, each once.
+    pub bands: Vec<usize>,
+    /// Their values in scene units: one ensemble member's estimate of the clean image, neither
+    /// blended nor clipped.
+    pub image: Raster,
+}
+
 /// Where the filled scene goes.
 pub trait SceneSink {
     /// Takes finished rows, from top to bottom, every row of the scene exactly once.
     fn write(&mut self, rows: FilledRows) -> Result<()>;
+
+    /// Whether [`preview`](Self::preview) is to be called; each costs reading a batch back.
+    fn wants_previews(&self) -> bool {
+        false
+    }
+
+    /// Takes the steps of the first ensemble member of a tile, in order, after its batch.
+    fn preview(&mut self, _preview: StepPreview) {}
 }

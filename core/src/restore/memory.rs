@@ -63,6 +63,8 @@ impl SceneSource for MemorySource<'_> {
 pub struct MemorySink {
     /// The image: the mean of the samples where filled.
     pub image: Raster,
+    /// Their standard deviation; 0 where not filled, and with one sample.
+    pub std: Raster,
 }
 
 impl MemorySink {
@@ -70,14 +72,18 @@ impl MemorySink {
     pub fn new(like: &Raster) -> Self {
         MemorySink {
             image: Raster::new(like.bands, like.height, like.width),
+            std: Raster::new(like.bands, like.height, like.width),
         }
     }
 }
 
 impl SceneSink for MemorySink {
     fn write(&mut self, rows: FilledRows) -> Result<()> {
-        self.image
-            .paste(rows.window.row, rows.window.col, &rows.image);
+        let (row, col) = (rows.window.row, rows.window.col);
+        self.image.paste(row, col, &rows.image);
+        if let Some(std) = &rows.std {
+            self.std.paste(row, col, std);
+        }
         Ok(())
     }
 }

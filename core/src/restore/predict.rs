@@ -38,6 +38,9 @@ pub(super) struct Tile {
 /// Residuals to the smooth fill for a batch of (tile, ensemble member), each
 /// `[bands, height, width]` of its window in scene units.
 ///
+/// With `keep_steps` also the sampler's estimates after every step, as `[step][item]`, in the same
+/// form; else no steps.
+///
 /// All tiles have one size. The result does not depend on how work is divided into batches,
 /// up to the rounding of the device.
 ///
@@ -49,10 +52,11 @@ pub(super) async fn residuals(
     settings: &RestoreSettings,
     levels: &[NoiseLevel],
     items: &[(&Tile, u64)],
+    keep_steps: bool,
     on_step: &mut dyn FnMut() -> ControlFlow<()>,
-) -> Result<Vec<Vec<f32>>> {
+) -> Result<(Vec<Vec<f32>>, Vec<Vec<Vec<f32>>>)> {
     let Some((first, _)) = items.first() else {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Vec::new()));
     };
     let (height, width) = (first.window.height, first.window.width);
     let multiple = model.card.architecture.size_multiple();
@@ -108,6 +112,7 @@ pub(super) async fn residuals(
         mask,
         class: None,
     };
+    let mut kept: Vec<Tensor<4>> = Vec::new();
     let mut solve = |denoiser: &dyn Denoiser, noise: &mut SceneNoise| {
         sampler::sample(
             settings.sampler,
@@ -116,7 +121,12 @@ pub(super) async fn residuals(
             levels,
             settings.eta,
             noise,
-            &mut |_, _, _| on_step(),
+            &mut |_, _, denoised| {
+                if keep_steps {
+                    kept.push(denoised.clone());
+                }
+                on_step()
+            },
         )
     };
     let scaled = |tile: &Tile| {
@@ -154,40 +164,48 @@ pub(super) async fn residuals(
             &mut noise,
         )?
     };
-    let values: Vec<f32> = solved
-        .into_data_async()
-        .await
-        .map_err(|error| Error::Device(error.to_string()))?
-        .iter::<f32>()
-        .collect();
-    if values.iter().any(|value| !value.is_finite()) {
-        return Err(Error::Device("the network returned NaN or infinity".into()));
-    }
     let per_item = bands * size.0 * size.1;
-    let residual = |(i, (tile, _)): (usize, &(&Tile, u64))| {
-        let data = &values[i * per_item..][..per_item];
-        let data = turned(data, size.0, size.1, inverse(turns[i]));
-        let mut image = Raster {
-            bands,
-            height: size.0,
-            width: size.1,
-            data,
-        };
-        if !conditional {
-            let filled = scaled(tile);
+    let unpacked = |values: &[f32]| {
+        let residual = |(i, (tile, _)): (usize, &(&Tile, u64))| {
+            let data = &values[i * per_item..][..per_item];
+            let data = turned(data, size.0, size.1, inverse(turns[i]));
+            let mut image = Raster {
+                bands,
+                height: size.0,
+                width: size.1,
+                data,
+            };
+            if !conditional {
+                let filled = scaled(tile);
+                image
+                    .data
+                    .iter_mut()
+                    .zip(&filled)
+                    .for_each(|(value, fill)| *value -= fill);
+            }
             image
                 .data
                 .iter_mut()
-                .zip(&filled)
-                .for_each(|(value, fill)| *value -= fill);
-        }
-        image
-            .data
-            .iter_mut()
-            .for_each(|value| *value *= tile.norm.scale);
-        image.crop(Window::full(height, width)).data
+                .for_each(|value| *value *= tile.norm.scale);
+            image.crop(Window::full(height, width)).data
+        };
+        items.iter().enumerate().map(residual).collect::<Vec<_>>()
     };
-    Ok(items.iter().enumerate().map(residual).collect())
+    let mut steps = Vec::with_capacity(kept.len());
+    for denoised in kept {
+        steps.push(unpacked(&read(denoised).await?));
+    }
+    let values = read(solved).await?;
+    if values.iter().any(|value| !value.is_finite()) {
+        return Err(Error::Device("the network returned NaN or infinity".into()));
+    }
+    Ok((unpacked(&values), steps))
+}
+
+async fn read(tensor: Tensor<4>) -> Result<Vec<f32>> {
+    let data = tensor.into_data_async().await;
+    let data = data.map_err(|error| Error::Device(error.to_string()))?;
+    Ok(data.iter::<f32>().collect())
 }
 
 /// How an ensemble member sees the scene: each pair of antithetic members mirrored or turned in

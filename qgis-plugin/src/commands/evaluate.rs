@@ -3,6 +3,8 @@
 mod images;
 mod masks;
 mod report;
+mod rival;
+mod uncertainty;
 
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -15,6 +17,7 @@ use unclouded_core::restore::{self as core, MemorySink, MemorySource, RestoreSet
 use self::images::{Example, Images};
 use self::masks::MaskSource;
 use self::report::{Method, Report};
+use self::uncertainty::Uncertainty;
 use super::restore::positions;
 use super::settings::{check_output, check_run, core_settings, reflectance_scale};
 use crate::cli::EvaluateArgs;
@@ -28,8 +31,9 @@ use crate::progress::Reporter;
 
 /// How far the inverse-distance baseline looks: the default of gdal_fillnodata.
 const IDW_DISTANCE_PX: usize = 100;
-/// The methods, in the order they are printed; the names are keys of the JSON.
-const METHODS: [&str; 3] = ["unclouded", "idw", "mean"];
+/// The methods, in the order they are printed; the names are keys of the JSON. `fill` is what the
+/// network starts from, without the network; `regression` needs a reference.
+const METHODS: [&str; 5] = ["unclouded", "fill", "regression", "idw", "mean"];
 
 /// Run the command.
 ///
@@ -42,6 +46,10 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
         check_output("--json", path, true, &[&args.clear, &args.masks])?;
     }
     let images = Images::find(&args.clear, args.limit)?;
+    let references = match &args.reference {
+        Some(path) => Some(images.partners(path)?),
+        None => None,
+    };
     let masks = MaskSource::open(&args.masks, &images, args.run.seed)?;
     if let Some(folder) = &args.save {
         images::prepare_folder(folder, &[&args.clear, &args.masks])?;
@@ -55,7 +63,11 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
     reporter.start("evaluate", report.header());
     reporter.info(device.describe());
 
-    let mut methods = METHODS.map(|_| Method::default());
+    let names: Vec<&'static str> = (METHODS.into_iter())
+        .filter(|name| *name != "regression" || args.reference.is_some())
+        .collect();
+    let mut methods: Vec<Method> = names.iter().map(|_| Method::default()).collect();
+    let mut uncertainty = Uncertainty::default();
     reporter.stage("evaluate", images.len() as u64);
     for index in 0..images.len() {
         interrupt::check()?;
@@ -85,15 +97,23 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
                 reflectance_scale: reflectance_scale(example.info.dtype),
                 ..settings.clone()
             };
-            for (position, method) in methods.iter_mut().enumerate() {
+            let reference = match &references {
+                Some(references) => Some(example.partner(references.read(index)?)?),
+                None => None,
+            };
+            for (name, method) in names.iter().zip(&mut methods) {
                 let started = Instant::now();
-                let filled = predict(METHODS[position], &example, &mask, &model, &settings)?;
+                let (filled, std) =
+                    predict(name, &example, reference.as_ref(), &mask, &model, &settings)?;
                 method.seconds += started.elapsed().as_secs_f64();
                 let stored = example.as_stored(filled, &hole)?;
+                if let Some(std) = std {
+                    uncertainty.add(&spread_and_error(&example, &stored, &std, &hole));
+                }
                 let (full, masked) = score(&example, &stored, &hole);
                 method.full.push(full);
                 method.masked.push(masked);
-                if position == 0
+                if *name == METHODS[0]
                     && let Some(folder) = &args.save
                 {
                     example.save(folder, &stored)?;
@@ -111,7 +131,7 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
         )
         .hint("a mask pixel that is not 0 is hidden"));
     }
-    report.finish(METHODS, &methods);
+    report.finish(&names, &methods, uncertainty.figures());
     let json = report.json();
     if let Some(path) = &args.json {
         let file = PendingFile::new(path, true)?;
@@ -120,18 +140,19 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
         })?;
         file.commit()?;
     }
-    reporter.done(&report.table(METHODS, &methods), json);
+    reporter.done(&report.table(&names, &methods), json);
     Ok(())
 }
 
-/// One method's fill of an image, in its units.
+/// One method's fill of an image, in its units, and the standard deviation it states.
 fn predict(
     method: &str,
     example: &Example,
+    reference: Option<&Example>,
     mask: &Mask,
     model: &Model,
     settings: &RestoreSettings,
-) -> Result<Raster> {
+) -> Result<(Raster, Option<Raster>)> {
     let Example { image, valid, .. } = example;
     // What is hidden is taken away, so that no method can see it.
     let mut hidden = image.clone();
@@ -142,12 +163,25 @@ fn predict(
             }
         }
     }
-    Ok(match method {
+    let smooth = || fill::smooth(&hidden, mask, valid, IDW_DISTANCE_PX);
+    let plain = match method {
         // Where the search finds nothing gdal_fillnodata leaves a hole; the mean stands in.
-        "idw" => fill::smooth(&hidden, mask, valid, IDW_DISTANCE_PX),
+        "idw" => smooth(),
+        "fill" => fill::soft(&hidden, mask, valid, IDW_DISTANCE_PX),
         "mean" => fill::mean(&hidden, mask, valid),
+        "regression" => match reference {
+            Some(other) => {
+                let (hole, visible) = (valid.and(mask), valid.and_not(mask));
+                let (other, seen) = (&other.image, &other.valid);
+                rival::local_regression(&hidden, &hole, &visible, other, seen, &smooth())
+            }
+            None => smooth(),
+        },
         _ => {
             let mut source = MemorySource::new(&hidden, mask, valid);
+            if let Some(other) = reference {
+                source = source.with_reference(&other.image, &other.valid);
+            }
             let mut sink = MemorySink::new(&hidden);
             core::restore(&mut source, &mut sink, model, settings, &mut |_| {
                 if interrupt::requested() {
@@ -156,9 +190,30 @@ fn predict(
                     ControlFlow::Continue(())
                 }
             })?;
-            sink.image
+            let std = (settings.samples > 1).then_some(sink.std);
+            return Ok((sink.image, std));
         }
-    })
+    };
+    Ok((plain, None))
+}
+
+/// Stated standard deviation and absolute error of every filled value.
+fn spread_and_error(
+    example: &Example,
+    stored: &Raster,
+    std: &Raster,
+    hole: &Mask,
+) -> Vec<(f32, f32)> {
+    let pixels = hole.data.len();
+    (0..stored.data.len())
+        .filter(|at| hole.data[at % pixels])
+        .map(|at| {
+            (
+                std.data[at],
+                (stored.data[at] - example.image.data[at]).abs(),
+            )
+        })
+        .collect()
 }
 
 /// Scores on the full image and in the hole, in the units the figures are published in.

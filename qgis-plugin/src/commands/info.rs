@@ -10,6 +10,7 @@ use unclouded_core::models::bundled;
 use crate::cli::InfoArgs;
 use crate::device::{self, DeviceChoice};
 use crate::failure::{Failure, Result};
+use crate::gdal_io::is_gdal_name;
 use crate::gdal_io::rgb;
 use crate::gdal_io::scene::{Scene, SceneInfo};
 use crate::models::Checkpoint;
@@ -87,7 +88,7 @@ fn model_text(card: &ModelCard, sha256: &str, bytes: usize) -> String {
 }
 
 fn scene(what: &str) -> Result<(String, Value)> {
-    if !Path::new(what).exists() && !what.starts_with("/vsi") {
+    if !Path::new(what).exists() && !is_gdal_name(Path::new(what)) {
         let known: Vec<&str> = bundled().iter().map(|(name, _)| *name).collect();
         return Err(Failure::mismatch(
             "info",
@@ -138,8 +139,14 @@ fn scene_text(info: &SceneInfo, choice: &rgb::BandChoice) -> String {
     let nodata = info
         .nodata
         .map_or_else(|| "none".to_owned(), |nodata| nodata.to_string());
+    let usual = info.usual_nodata.map_or_else(String::new, |value| {
+        format!(" tagged, {value} by the kind of product")
+    });
     let mask_band = if info.mask_band { ", mask band" } else { "" };
-    let _ = writeln!(text, "  nodata: {nodata}{mask_band}");
+    let _ = writeln!(text, "  nodata: {nodata}{usual}{mask_band}");
+    if !info.encoding.reason.is_empty() {
+        let _ = writeln!(text, "  values: {}", info.encoding.reason);
+    }
     for band in &info.bands {
         let _ = write!(
             text,

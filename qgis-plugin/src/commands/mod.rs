@@ -3,6 +3,7 @@
 pub mod dry_run;
 pub mod evaluate;
 pub mod info;
+pub mod mask;
 pub mod restore;
 pub mod settings;
 pub mod train;
@@ -18,6 +19,7 @@ use crate::progress::Reporter;
 pub fn run(command: Command, reporter: &mut Reporter) -> Result<()> {
     match command {
         Command::Restore(args) => restore::run(args, reporter),
+        Command::Mask(args) => mask::run(&args, reporter),
         Command::Train(args) => train::run(&args, reporter),
         Command::Evaluate(args) => evaluate::run(args, reporter),
         Command::Info(args) => info::run(args, reporter),

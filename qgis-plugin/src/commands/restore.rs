@@ -14,6 +14,7 @@ use crate::cli::RestoreArgs;
 use crate::device::{self, Chosen};
 use crate::failure::Result;
 use crate::gdal_io::mask::MaskReader;
+use crate::gdal_io::reference::ReferenceReader;
 use crate::gdal_io::rgb::{self, BandChoice};
 use crate::gdal_io::scene::Scene;
 use crate::gdal_io::sink::{GdalSink, Targets};
@@ -29,8 +30,10 @@ pub struct Job {
     pub paths: RestorePaths,
     /// The scene, open.
     pub scene: Scene,
-    /// The mask, open and on the scene's grid.
+    /// The mask on the scene's grid.
     pub mask: MaskReader,
+    /// An image of another date.
+    pub reference: Option<ReferenceReader>,
     /// The model's file.
     pub checkpoint: Checkpoint,
     /// The model's card.
@@ -63,8 +66,7 @@ impl Job {
     /// Check everything that can be checked before the first tile, cheapest first.
     fn prepare(args: &RestoreArgs, reporter: &mut Reporter) -> Result<Self> {
         let paths = RestorePaths::check(args)?;
-        let scene = Scene::open(&paths.scene, "scene")?;
-        let mask = MaskReader::open(&paths.mask, &scene, &args.mask_values, args.dilate_px)?;
+        let scene = Scene::open_with(&paths.scene, "scene", args.offset)?;
         let checkpoint = Checkpoint::find(args.run.model.as_deref())?;
         let card = checkpoint.card()?;
         let bands = rgb::choose(&scene.info, args.bands.as_deref(), &card.bands)?;
@@ -110,14 +112,30 @@ impl Job {
             list(&bands.bands),
             bands.reason
         ));
-        reporter.stage("mask", info.height as u64);
-        let coverage = GdalSource::new(&scene, &mask).coverage(|rows| reporter.advance(rows))?;
+        if !info.encoding.reason.is_empty() {
+            reporter.info(format!("values: {}", info.encoding.reason));
+        }
+        let rows = info.height as u64;
+        reporter.stage("mask", 2 * rows);
+        let mask = MaskReader::prepare(&paths.mask, &scene, &mut |done| reporter.advance(done))?;
+        for note in &mask.notes {
+            reporter.info(note);
+        }
+        let coverage =
+            GdalSource::new(&scene, &mask).coverage(|done| reporter.advance(rows + done))?;
         reporter.info(format!(
             "mask: {} of {} pixels to fill ({:.1} %)",
             coverage.fill,
             coverage.data,
             100.0 * coverage.fill as f64 / coverage.data as f64
         ));
+        let reference = match &paths.reference {
+            Some((path, clouds)) => Some(ReferenceReader::open(path, clouds.as_ref(), &scene)?),
+            None => None,
+        };
+        for note in reference.iter().flat_map(ReferenceReader::notes) {
+            reporter.info(note);
+        }
         if coverage.masked_nodata > 0 {
             reporter.warning(format!(
                 "{} marked pixels are nodata in the scene and stay nodata",
@@ -128,6 +146,7 @@ impl Job {
             paths,
             scene,
             mask,
+            reference,
             checkpoint,
             card,
             bands,
@@ -171,8 +190,8 @@ fn fill(job: &Job, overwrite: bool, started: Instant, reporter: &mut Reporter) -
         provenance: paths.provenance.as_deref(),
         overwrite,
     };
-    let mut source = GdalSource::new(scene, mask);
-    let mut sink = GdalSink::create(scene, &targets, &tags)?;
+    let mut source = GdalSource::new(scene, mask).with_reference(job.reference.as_ref());
+    let mut sink = GdalSink::create(scene, &targets, &tags)?.with_mask(mask);
     let mut bar = TileBar::new(reporter);
     let summary = core::restore(
         &mut source,

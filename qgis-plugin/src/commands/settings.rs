@@ -6,9 +6,10 @@ use unclouded_core::checkpoint::ModelCard;
 use unclouded_core::diffusion::sampler::Sampler;
 use unclouded_core::restore::RestoreSettings;
 
-use crate::cli::{RestoreArgs, RunArgs};
+use crate::cli::{Quality, RestoreArgs, RunArgs};
 use crate::failure::{Failure, Result};
 use crate::gdal_io::dtype::DataType;
+use crate::gdal_io::mask::request::MaskRequest;
 use crate::gdal_io::pending;
 
 /// More samples than this are a typing error.
@@ -17,16 +18,16 @@ const MOST_SAMPLES: usize = 1024;
 const MOST_STEPS: usize = 1000;
 /// Larger tiles do not fit any memory.
 const LARGEST_TILE_PX: usize = 4096;
-/// A mask that has to grow more than this is not a mask.
-const MOST_DILATION_PX: usize = 1000;
 
 /// The files of a restore run: inputs that exist, outputs that may be written.
 #[derive(Debug, Clone)]
 pub struct RestorePaths {
     /// The cloudy scene.
     pub scene: PathBuf,
-    /// The mask.
-    pub mask: PathBuf,
+    /// The mask that was asked for.
+    pub mask: MaskRequest,
+    /// An image of another date, and its clouds.
+    pub reference: Option<(PathBuf, Option<MaskRequest>)>,
     /// The filled scene.
     pub output: PathBuf,
     /// The standard deviation.
@@ -49,11 +50,23 @@ impl RestorePaths {
                     .hint("the uncertainty is the spread of several samples; try --samples 8"),
             );
         }
-        range("--dilate-px", args.dilate_px, 0, MOST_DILATION_PX)?;
+        let mask = MaskRequest {
+            path: args.mask.clone(),
+            from: args.mask_from,
+            values: args.mask_values.clone(),
+            dilate_px: args.dilate_px,
+            min_area_px: args.min_area_px,
+            extent: args.extent,
+        };
+        mask.check()?;
         check_run(&args.run)?;
         let paths = RestorePaths {
             scene: args.scene.clone(),
-            mask: args.mask.clone().ok_or_else(no_mask)?,
+            mask,
+            reference: args
+                .reference
+                .clone()
+                .map(|path| (path, reference_mask(args))),
             output: args.output.clone(),
             uncertainty: args.uncertainty.clone(),
             provenance: args.provenance.clone(),
@@ -71,8 +84,15 @@ impl RestorePaths {
             ending(path, &["png"], "PNG")?;
         }
         let outputs = paths.outputs();
+        let mut inputs = paths.mask.inputs();
+        inputs.push(paths.scene.clone());
+        if let Some((reference, clouds)) = &paths.reference {
+            inputs.push(reference.clone());
+            inputs.extend(clouds.iter().flat_map(MaskRequest::inputs));
+        }
+        let inputs: Vec<&Path> = inputs.iter().map(PathBuf::as_path).collect();
         for (position, (name, path)) in outputs.iter().enumerate() {
-            check_output(name, path, args.overwrite, &[&paths.scene, &paths.mask])?;
+            check_output(name, path, args.overwrite, &inputs)?;
             let others = &outputs[..position];
             if let Some((other, _)) = others.iter().find(|(_, known)| place(known) == place(path)) {
                 return Err(Failure::mismatch(
@@ -100,6 +120,14 @@ impl RestorePaths {
     }
 }
 
+fn reference_mask(args: &RestoreArgs) -> Option<MaskRequest> {
+    args.reference_mask.as_ref().map(|path| MaskRequest {
+        path: Some(path.clone()),
+        values: args.reference_mask_values.clone(),
+        ..MaskRequest::default()
+    })
+}
+
 /// The folder as the system sees it, and the name in it: equal for two ways to write one file.
 fn place(path: &Path) -> (Option<PathBuf>, Option<std::ffi::OsString>) {
     let folder = path
@@ -107,11 +135,6 @@ fn place(path: &Path) -> (Option<PathBuf>, Option<std::ffi::OsString>) {
         .filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok();
     (folder, path.file_name().map(ToOwned::to_owned))
-}
-
-fn no_mask() -> Failure {
-    Failure::mismatch("mask", "a raster that marks the clouds", "none")
-        .hint("give one with --mask M.tif, e.g. the SCL band with --mask-values 3,8,9,10")
 }
 
 /// Check the numbers `restore` and `evaluate` share.
@@ -153,11 +176,16 @@ pub fn core_settings(
         Some(name) => name.parse()?,
         None => defaults.sampler,
     };
+    let (steps, samples) = match run.quality {
+        Some(Quality::Fast) => (2, 2),
+        Some(Quality::Balanced) | None => (defaults.steps, defaults.samples),
+        Some(Quality::Best) => (6, 16),
+    };
     Ok(RestoreSettings {
         tile_px,
         overlap_px,
-        samples: run.samples.unwrap_or(defaults.samples.max(least_samples)),
-        steps: run.steps.unwrap_or(defaults.steps),
+        samples: run.samples.unwrap_or(samples.max(least_samples)),
+        steps: run.steps.unwrap_or(steps),
         sampler,
         seed: run.seed,
         model_bands,
@@ -188,7 +216,11 @@ fn range(what: &str, value: usize, least: usize, most: usize) -> Result<()> {
         .hint(format!("the nearest it may be: {what} {nearest}")))
 }
 
-fn ending(path: &Path, endings: &[&str], format: &str) -> Result<()> {
+/// Fails unless a name ends in one of `endings`.
+///
+/// # Errors
+/// Exit 2.
+pub fn ending(path: &Path, endings: &[&str], format: &str) -> Result<()> {
     let own = path
         .extension()
         .map(|own| own.to_string_lossy().to_lowercase());

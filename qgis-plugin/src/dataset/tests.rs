@@ -8,7 +8,7 @@ use super::holdout::Role;
 use super::masks::read_npy;
 use super::rng::Rng;
 use super::*;
-use crate::train_config::{AugmentConfig, DataConfig, MaskConfig, TrainConfig};
+use crate::train_config::{AugmentConfig, DataConfig, HintConfig, MaskConfig, TrainConfig};
 
 /// A folder of `count` random RGB tiles `class/class_N.png` and three files that are no tiles.
 fn folder_of_tiles(folder: &Path, count: u64, side: u32) {
@@ -366,11 +366,16 @@ fn batches_are_pure_functions_of_the_step() {
             gamma_jitter: 0.2,
             ..AugmentConfig::default()
         };
+        let hints = HintConfig {
+            reference: 0.4,
+            coarse: 0.3,
+        };
         let tiles = Arc::new(Tiles::load(&config(dir.path())).unwrap());
         BatchBuilder::new(
             tiles,
             Arc::new(MaskPool::load(&masks).unwrap()),
             augment,
+            hints,
             seed,
             5,
         )
@@ -411,6 +416,7 @@ fn an_epoch_shows_every_training_tile_once_and_no_other() {
         Arc::clone(&tiles),
         noise_only(),
         AugmentConfig::default(),
+        HintConfig::default(),
         3,
         8,
     );

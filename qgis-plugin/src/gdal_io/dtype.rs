@@ -124,7 +124,7 @@ pub trait Native: GdalType + Copy + Default {
     fn nodata(value: f64) -> Option<Self>;
     /// Whether this is the nodata value (NaN is NaN whatever its bits).
     fn is_nodata(self, nodata: Option<Self>) -> bool;
-    /// Neither NaN nor infinite.
+    /// Neither NaN nor infinite, also as f32: what the network cannot be told is no data.
     fn is_finite_value(self) -> bool;
     /// Equal to the last bit, so that NaN equals the same NaN and 0 differs from -0.
     fn same_bits(self, other: Self) -> bool;
@@ -196,7 +196,7 @@ macro_rules! native_float {
             }
 
             fn is_finite_value(self) -> bool {
-                self.is_finite()
+                (self as f32).is_finite()
             }
 
             fn same_bits(self, other: Self) -> bool {
@@ -250,6 +250,12 @@ mod tests {
         assert_eq!(<u8 as Native>::nodata(f64::NAN), None);
         assert_eq!(<i16 as Native>::nodata(-9999.0), Some(-9999));
         assert!(f32::NAN.is_nodata(<f32 as Native>::nodata(f64::NAN)));
+    }
+
+    #[test]
+    fn what_f32_cannot_hold_is_no_data() {
+        assert!(1e38_f64.is_finite_value() && !1e39_f64.is_finite_value());
+        assert!(!f64::NAN.is_finite_value() && !f32::INFINITY.is_finite_value());
     }
 
     #[test]

@@ -4,7 +4,9 @@
 //! added (red edge, near infrared, ...); category names and units cannot be set.
 
 use std::ffi::{CString, c_char, c_int, c_void};
+use std::path::PathBuf;
 
+use gdal::Dataset;
 use gdal::raster::RasterBand;
 
 unsafe extern "C" {
@@ -12,6 +14,8 @@ unsafe extern "C" {
     fn GDALSetRasterColorInterpretation(band: *mut c_void, interpretation: c_int) -> c_int;
     fn GDALGetColorInterpretationName(interpretation: c_int) -> *const c_char;
     fn GDALSetRasterCategoryNames(band: *mut c_void, names: *const *const c_char) -> c_int;
+    fn GDALGetFileList(dataset: *mut c_void) -> *mut *mut c_char;
+    fn CSLDestroy(list: *mut *mut c_char);
     fn GDALSetRasterUnitType(band: *mut c_void, unit: *const c_char) -> c_int;
 }
 
@@ -66,4 +70,22 @@ pub fn set_unit(band: &RasterBand, unit: &str) -> bool {
     // SAFETY: the handle is valid as long as `band` is borrowed, and GDAL copies the string.
     unit.is_empty()
         || unsafe { GDALSetRasterUnitType(band.c_rasterband().cast(), unit.as_ptr()) == 0 }
+}
+
+/// The files a dataset is made of: a VRT's sources, a product's metadata, side-cars.
+pub fn file_list(dataset: &Dataset) -> Vec<PathBuf> {
+    // SAFETY: the handle is valid as long as `dataset` is borrowed; the list, null or ended by
+    // null, is ours to free.
+    unsafe {
+        let list = GDALGetFileList(dataset.c_dataset().cast());
+        let mut files = Vec::new();
+        let mut entry = list;
+        while !entry.is_null() && !(*entry).is_null() {
+            let name = std::ffi::CStr::from_ptr(*entry);
+            files.push(PathBuf::from(name.to_string_lossy().into_owned()));
+            entry = entry.add(1);
+        }
+        CSLDestroy(list);
+        files
+    }
 }

@@ -1,11 +1,15 @@
 //! Rasters in and out through GDAL. The only place that knows 1-based bands and (cols, rows).
 
 pub mod dtype;
+pub mod encoding;
 mod ffi;
 pub mod mask;
+pub mod mask_file;
 pub mod pending;
 pub mod preview;
+pub mod reference;
 pub mod rgb;
+mod roles;
 pub mod scene;
 pub mod sink;
 pub mod source;
@@ -67,13 +71,7 @@ pub fn last_error() -> String {
 /// Exit 2 for a file that is missing, is not a raster, or has no bands.
 pub fn open_raster(path: &Path, what: &str) -> Result<Dataset> {
     let name = path.display();
-    let is_virtual = path.to_string_lossy().starts_with("/vsi");
-    if !is_virtual && !path.exists() {
-        return Err(Failure::usage(format!(
-            "{what}: expected a raster at {name}, got no such file"
-        ))
-        .hint("check the spelling and the folder"));
-    }
+    exists(path, what)?;
     let options = DatasetOptions {
         open_flags: GdalOpenFlags::GDAL_OF_READONLY
             | GdalOpenFlags::GDAL_OF_RASTER
@@ -91,6 +89,33 @@ pub fn open_raster(path: &Path, what: &str) -> Result<Dataset> {
         return Err(no_bands(&dataset, path, what));
     }
     Ok(dataset)
+}
+
+/// Fails for a plain path that is not there. GDAL's own names (`/vsizip/...`, `SENTINEL2_L2A:...`)
+/// are for GDAL to judge.
+pub fn exists(path: &Path, what: &str) -> Result<()> {
+    if path.exists() || is_gdal_name(path) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{what}: expected a file at {}, got no such file",
+        path.display()
+    ))
+    .hint("check the spelling and the folder"))
+}
+
+/// Whether a path is a name that only GDAL understands: a virtual file system, or a driver's
+/// prefix before a colon (not the letter of a Windows drive).
+pub fn is_gdal_name(path: &Path) -> bool {
+    let name = path.to_string_lossy();
+    let prefix = name.split_once(':').map(|(prefix, _)| prefix);
+    name.starts_with("/vsi")
+        || prefix.is_some_and(|prefix| {
+            prefix.len() > 1
+                && prefix
+                    .chars()
+                    .all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+        })
 }
 
 /// A dataset without bands is a container (NetCDF, SAFE, HDF): name what is inside.
@@ -111,7 +136,7 @@ fn no_bands(dataset: &Dataset, path: &Path, what: &str) -> Failure {
     );
     match inside.first() {
         Some(first) => failure.hint(format!(
-            "convert one of them first, e.g. gdal_translate {first} scene.tif"
+            "name one of them instead of the file, e.g. '{first}'; `gdalinfo FILE` lists them"
         )),
         None => failure.hint("is it a vector file?"),
     }

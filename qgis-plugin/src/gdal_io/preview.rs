@@ -36,7 +36,7 @@ pub fn write(
     filled: &Path,
     rgb: [usize; 3],
 ) -> Result<PendingFile> {
-    let after = Scene::open(filled, "output")?;
+    let after = Scene::open_written(filled)?;
     let grid = Grid::new(scene.info.height, scene.info.width);
     let (masked, valid) = flags(scene, mask, &grid)?;
     let mut halves = [Vec::new(), Vec::new()];

@@ -79,12 +79,14 @@ fn check_asked(info: &SceneInfo, asked: &[usize], model: &[String]) -> Result<()
                     .hint("bands are counted from 1; `unclouded info SCENE` lists them"),
             );
         };
-        if found.is_alpha() {
+        if !found.is_image() {
+            let what = if found.is_alpha() { "alpha" } else { "classes" };
             return Err(Failure::mismatch(
                 "--bands",
                 "bands with an image",
-                format!("{band}, which is alpha"),
-            ));
+                format!("{band}, which is {what}"),
+            )
+            .hint("`unclouded info SCENE` lists the bands"));
         }
     }
     Ok(())
@@ -140,12 +142,13 @@ fn named(info: &SceneInfo, data: &[usize], names: &[&str]) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::gdal_io::dtype::DataType;
     use crate::gdal_io::scene::BandInfo;
 
-    fn info(bands: &[(&str, i32)]) -> SceneInfo {
+    /// A scene of 8 x 8 pixels with these descriptions and colour interpretations.
+    pub fn info(bands: &[(&str, i32)]) -> SceneInfo {
         let band = |(index, (description, color)): (usize, &(&str, i32))| BandInfo {
             number: index + 1,
             description: (*description).into(),
@@ -156,12 +159,14 @@ mod tests {
             unit: String::new(),
         };
         SceneInfo {
+            encoding: crate::gdal_io::encoding::Encoding::plain(),
             path: "scene.tif".into(),
             driver: "GTiff".into(),
             width: 8,
             height: 8,
             dtype: DataType::U16,
             nodata: None,
+            usual_nodata: None,
             mask_band: false,
             crs: None,
             geotransform: None,

@@ -7,11 +7,25 @@ use gdal::{Dataset, Metadata};
 use serde::Serialize;
 
 use super::dtype::DataType;
+use super::encoding::{Encoding, OffsetChoice};
 use super::{ffi, open_raster};
 use crate::failure::{Failure, Result};
 
 /// A wider or higher scene is taken for a hostile header.
 const MAX_SIDE_PX: usize = 1_000_000;
+
+/// Bands that classify pixels or hold flags: interpolated classes would be wrong ones.
+const CLASS_BANDS: [&str; 9] = [
+    "SCL",
+    "QA_PIXEL",
+    "QA_RADSAT",
+    "SR_QA_AEROSOL",
+    "QA60",
+    "CLD",
+    "SNW",
+    "CLM",
+    "FMASK",
+];
 
 /// What a scene is, for people (`unclouded info`) and for the code that keeps it so.
 #[derive(Debug, Clone, Serialize)]
@@ -28,6 +42,9 @@ pub struct SceneInfo {
     pub dtype: DataType,
     /// The value that means "no data", the same for every band.
     pub nodata: Option<f64>,
+    /// The value that means "no data" in products of this kind although no tag says so: 0 in
+    /// Sentinel-2 and Landsat products. The output gets no tag either.
+    pub usual_nodata: Option<f64>,
     /// Whether a mask band says which pixels hold data.
     pub mask_band: bool,
     /// The coordinate reference system, e.g. `EPSG:32648 (WGS 84 / UTM zone 48N)`.
@@ -36,6 +53,8 @@ pub struct SceneInfo {
     pub geotransform: Option<[f64; 6]>,
     /// The bands, alpha included.
     pub bands: Vec<BandInfo>,
+    /// How stored values become reflectance.
+    pub encoding: Encoding,
 }
 
 /// One band of a scene.
@@ -63,6 +82,25 @@ impl BandInfo {
     pub fn is_alpha(&self) -> bool {
         self.color_number == ffi::ALPHA
     }
+
+    /// Whether the band holds classes or flags about the image (SCL, QA_PIXEL, ...), by its
+    /// description.
+    pub fn is_class(&self) -> bool {
+        let name = self.first_word();
+        CLASS_BANDS.contains(&name.as_str())
+    }
+
+    /// Whether the band is part of the image: neither alpha nor classes.
+    pub fn is_image(&self) -> bool {
+        !self.is_alpha() && !self.is_class()
+    }
+
+    /// The description up to the first space or comma, in capitals: `SCL` of GDAL's `SCL, Scene
+    /// Classification`.
+    pub fn first_word(&self) -> String {
+        let end = self.description.find([',', ' ', ':']);
+        self.description[..end.unwrap_or(self.description.len())].to_uppercase()
+    }
 }
 
 /// A scene open for reading.
@@ -80,25 +118,61 @@ impl Scene {
     /// Exit 2 if it cannot be opened or its bands cannot be kept in one GeoTIFF: mixed data
     /// types, mixed nodata values, a palette.
     pub fn open(path: &Path, what: &str) -> Result<Self> {
+        Self::open_with(path, what, OffsetChoice::Auto)
+    }
+
+    /// Open a file this program wrote, to compare stored values: what they mean is no matter.
+    ///
+    /// # Errors
+    /// As [`Scene::open`].
+    pub fn open_written(path: &Path) -> Result<Self> {
+        Self::open_with(path, "output", OffsetChoice::Given(0.0))
+    }
+
+    /// Open a scene whose offset the user may have named.
+    ///
+    /// # Errors
+    /// As [`Scene::open`], and if the metadata contradict themselves about the offset.
+    pub fn open_with(path: &Path, what: &str, offset: OffsetChoice) -> Result<Self> {
         let dataset = open_raster(path, what)?;
-        let info = describe(&dataset, path, what)?;
+        let mut info = describe(&dataset, path, what)?;
+        info.encoding = Encoding::of(&dataset, &info.bands, info.dtype, offset)?;
+        let special = dataset.metadata_item("SPECIAL_VALUE_NODATA", "");
+        info.usual_nodata = special
+            .and_then(|text| text.parse().ok())
+            .or(info.encoding.product.then_some(0.0))
+            .filter(|_| info.nodata.is_none() && info.dtype.is_integer());
         Ok(Scene { info, dataset })
     }
 
-    /// The bands that hold an image: all but alpha, counted from 1.
+    /// The bands that hold an image: all but alpha and classes, counted from 1.
     pub fn data_bands(&self) -> Vec<usize> {
         self.info.data_bands()
     }
 }
 
 impl SceneInfo {
-    /// The bands that hold an image: all but alpha, counted from 1.
+    /// The bands that hold an image: all but alpha and classes, counted from 1.
     pub fn data_bands(&self) -> Vec<usize> {
         self.bands
             .iter()
-            .filter(|band| !band.is_alpha())
+            .filter(|band| band.is_image())
             .map(|band| band.number)
             .collect()
+    }
+
+    /// The bands that pass through unchanged: alpha and classes, counted from 1.
+    pub fn kept_bands(&self) -> Vec<usize> {
+        self.bands
+            .iter()
+            .filter(|band| !band.is_image())
+            .map(|band| band.number)
+            .collect()
+    }
+
+    /// The value that means "no data", by its tag or by the kind of product.
+    pub fn missing_value(&self) -> Option<f64> {
+        self.nodata.or(self.usual_nodata)
     }
 
     /// The alpha band, counted from 1.
@@ -169,7 +243,16 @@ fn describe(dataset: &Dataset, path: &Path, what: &str) -> Result<SceneInfo> {
         }
         let flags = band.mask_flags().map_err(broken)?;
         mask_band |= flags.is_per_dataset() && !flags.is_alpha() && !flags.is_nodata();
-        if color_number != ffi::ALPHA {
+        let described = BandInfo {
+            number,
+            description: band.description().unwrap_or_default(),
+            color: ffi::color_interpretation_name(color_number),
+            color_number,
+            scale: band.scale().filter(|scale| *scale != 1.0),
+            offset: band.offset().filter(|offset| *offset != 0.0),
+            unit: band.unit(),
+        };
+        if described.is_image() {
             let own = band.no_data_value();
             let all = *nodata.get_or_insert(own);
             let same = own.map(f64::to_bits) == all.map(f64::to_bits);
@@ -185,22 +268,15 @@ fn describe(dataset: &Dataset, path: &Path, what: &str) -> Result<SceneInfo> {
                 .hint("a GeoTIFF has one nodata value for all bands; set it with gdal_translate -a_nodata"));
             }
         }
-        bands.push(BandInfo {
-            number,
-            description: band.description().unwrap_or_default(),
-            color: ffi::color_interpretation_name(color_number),
-            color_number,
-            scale: band.scale().filter(|scale| *scale != 1.0),
-            offset: band.offset().filter(|offset| *offset != 0.0),
-            unit: band.unit(),
-        });
+        bands.push(described);
     }
-    let Some(dtype) = dtype.filter(|_| bands.iter().any(|band| !band.is_alpha())) else {
+    let Some(dtype) = dtype.filter(|_| bands.iter().any(BandInfo::is_image)) else {
         return Err(Failure::mismatch(
             what,
             "a raster with an image",
-            "only an alpha band",
-        ));
+            "only an alpha band or bands of classes",
+        )
+        .hint("give the raster with the spectral bands; a mask belongs after --mask"));
     };
     Ok(SceneInfo {
         path: path.to_owned(),
@@ -209,9 +285,11 @@ fn describe(dataset: &Dataset, path: &Path, what: &str) -> Result<SceneInfo> {
         height,
         dtype,
         nodata: nodata.flatten(),
+        usual_nodata: None,
         mask_band,
         crs: dataset.spatial_ref().ok().map(|crs| crs_name(&crs)),
         geotransform: geotransform(dataset),
         bands,
+        encoding: Encoding::plain(),
     })
 }

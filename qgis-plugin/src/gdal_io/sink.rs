@@ -6,13 +6,14 @@ use gdal::Dataset;
 use gdal::errors::GdalError;
 use gdal::raster::{Buffer, GdalType};
 use unclouded_core::provenance;
-use unclouded_core::raster::Window;
+use unclouded_core::raster::{Mask, Window};
 use unclouded_core::restore::{FilledRows, SceneSink};
 
 use super::dtype::Native;
+use super::mask::MaskReader;
 use super::pending::PendingFile;
 use super::scene::Scene;
-use super::source::read_native;
+use super::source::{GdalSource, read_native};
 use super::writer::{self, Tag};
 use super::{error_count, last_error, unreadable, unwritable};
 use crate::failure::{Failure, Result};
@@ -45,6 +46,7 @@ pub struct GdalSink<'a> {
     filled: Output,
     uncertainty: Option<Output>,
     provenance: Option<Output>,
+    mask: Option<&'a MaskReader>,
     errors_before: u64,
 }
 
@@ -99,8 +101,25 @@ impl<'a> GdalSink<'a> {
             filled,
             uncertainty,
             provenance,
+            mask: None,
             errors_before,
         })
+    }
+
+    /// Tell the sink of the mask, which may leave clouds as they are (`--extent`): the core does
+    /// not see these pixels, yet they are observed and not nodata.
+    pub fn with_mask(mut self, mask: &'a MaskReader) -> Self {
+        self.mask = Some(mask);
+        self
+    }
+
+    /// Which pixels hold data, those included that the core was not shown.
+    fn observed(&self, rows: &FilledRows) -> Result<Option<Mask>> {
+        let Some(mask) = self.mask.filter(|mask| mask.extent().is_some()) else {
+            return Ok(None);
+        };
+        let source = GdalSource::new(self.scene, mask);
+        Ok(Some(source.validity(rows.window, &rows.filled)?))
     }
 
     /// Flush and close the files.
@@ -136,7 +155,9 @@ impl<'a> GdalSink<'a> {
     }
 
     fn write_band<T: Native>(&self, band: usize, filled: &[f32], rows: &FilledRows) -> Result<()> {
-        let nodata = self.scene.info.nodata.and_then(T::nodata);
+        let info = &self.scene.info;
+        let nodata = info.missing_value().and_then(T::nodata);
+        let shift = info.encoding.shift as f32;
         let mut values = self.read::<T>(band, rows.window)?;
         for ((value, fill), on) in values.iter_mut().zip(filled).zip(&rows.filled.data) {
             if !on {
@@ -148,7 +169,7 @@ impl<'a> GdalSink<'a> {
                 ))
                 .hint("try --device cpu; if that helps, the GPU driver is at fault"));
             }
-            *value = T::from_fill(*fill, nodata);
+            *value = T::from_fill(*fill - shift, nodata);
         }
         self.put(&self.filled, band, rows.window, values)
     }
@@ -169,11 +190,11 @@ impl<'a> GdalSink<'a> {
             .map_err(|error| unwritable(output.file.target(), &error))
     }
 
-    /// Alpha and mask bands pass through unchanged.
-    fn copy_opacity(&self, window: Window) -> Result<()> {
-        if let Some(alpha) = self.scene.info.alpha_band() {
+    /// Alpha, classes and mask bands pass through unchanged.
+    fn copy_others(&self, window: Window) -> Result<()> {
+        for band in self.scene.info.kept_bands() {
             for_dtype!(self.scene.info.dtype, T => {
-                self.put(&self.filled, alpha, window, self.read::<T>(alpha, window)?)?;
+                self.put(&self.filled, band, window, self.read::<T>(band, window)?)?;
             });
         }
         if self.scene.info.mask_band {
@@ -219,14 +240,17 @@ impl<'a> GdalSink<'a> {
 }
 
 impl SceneSink for GdalSink<'_> {
-    fn write(&mut self, rows: FilledRows) -> unclouded_core::Result<()> {
+    fn write(&mut self, mut rows: FilledRows) -> unclouded_core::Result<()> {
         crate::interrupt::check()?;
+        if let Some(observed) = self.observed(&rows)? {
+            rows.valid = observed;
+        }
         for (position, &band) in self.bands.iter().enumerate() {
             for_dtype!(self.scene.info.dtype, T => {
                 self.write_band::<T>(band, rows.image.band(position), &rows)?;
             });
         }
-        self.copy_opacity(rows.window)?;
+        self.copy_others(rows.window)?;
         if let Some(output) = &self.uncertainty {
             self.write_uncertainty(output, &rows)?;
         }

@@ -7,6 +7,7 @@ use unclouded_core::restore::{SceneSource, SceneWindow};
 
 use super::dtype::Native;
 use super::mask::MaskReader;
+use super::reference::ReferenceReader;
 use super::scene::Scene;
 use super::{STRIP_ROWS, unreadable};
 use crate::failure::{Failure, Result};
@@ -21,6 +22,7 @@ pub struct GdalSource<'a> {
     scene: &'a Scene,
     mask: &'a MaskReader,
     bands: Vec<usize>,
+    reference: Option<&'a ReferenceReader>,
 }
 
 /// How a mask covers a scene, in pixels.
@@ -73,7 +75,13 @@ impl<'a> GdalSource<'a> {
             scene,
             mask,
             bands: scene.data_bands(),
+            reference: None,
         }
+    }
+
+    /// Add an image of another date.
+    pub fn with_reference(self, reference: Option<&'a ReferenceReader>) -> Self {
+        GdalSource { reference, ..self }
     }
 
     /// Walk the scene once and count.
@@ -123,12 +131,13 @@ impl<'a> GdalSource<'a> {
     pub fn validity(&self, window: Window, mask: &Mask) -> Result<Mask> {
         let mut validity = Validity::new(window);
         let info = &self.scene.info;
-        if info.nodata.is_some() || !info.dtype.is_integer() {
+        let nodata = info.missing_value();
+        if nodata.is_some() || !info.dtype.is_integer() {
             for &band in &self.bands {
                 for_dtype!(info.dtype, T => {
                     let values = read_native::<T>(&self.scene.dataset, band, window)
                         .map_err(|error| unreadable("scene", &error))?;
-                    validity.add(&values, info.nodata.and_then(T::nodata));
+                    validity.add(&values, nodata.and_then(T::nodata));
                 });
             }
         }
@@ -137,34 +146,45 @@ impl<'a> GdalSource<'a> {
 
     fn finish(&self, validity: Validity, window: Window, mask: &Mask) -> Result<Mask> {
         let mut valid = validity.under(mask);
-        let damaged = |error| unreadable("scene", &error);
-        let dataset = &self.scene.dataset;
-        let size = (window.width, window.height);
-        let origin = (window.col as isize, window.row as isize);
-        let mut opacity = Vec::new();
-        if let Some(alpha) = self.scene.info.alpha_band() {
-            // A 16-bit alpha of 1 is nearly transparent, yet data; f32 keeps it from becoming 0.
-            let band = dataset.rasterband(alpha).map_err(damaged)?;
-            opacity.push(
-                band.read_as::<f32>(origin, size, size, None)
-                    .map_err(damaged)?,
-            );
-        }
-        if self.scene.info.mask_band {
-            let band = dataset.rasterband(self.bands[0]).map_err(damaged)?;
-            let band = band.open_mask_band().map_err(damaged)?;
-            opacity.push(
-                band.read_as::<f32>(origin, size, size, None)
-                    .map_err(damaged)?,
-            );
-        }
-        for band in opacity {
-            for (valid, opacity) in valid.data.iter_mut().zip(band.data()) {
-                *valid &= *opacity > 0.0;
-            }
-        }
+        hide_transparent(self.scene, window, &mut valid)?;
         Ok(valid)
     }
+}
+
+/// Takes from `valid` the pixels that an alpha band or a mask band hides.
+///
+/// # Errors
+/// Exit 2 if these cannot be read.
+pub fn hide_transparent(scene: &Scene, window: Window, valid: &mut Mask) -> Result<()> {
+    let damaged = |error| unreadable("scene", &error);
+    let dataset = &scene.dataset;
+    let size = (window.width, window.height);
+    let origin = (window.col as isize, window.row as isize);
+    let mut opacity = Vec::new();
+    if let Some(alpha) = scene.info.alpha_band() {
+        // A 16-bit alpha of 1 is nearly transparent, yet data; f32 keeps it from becoming 0.
+        let band = dataset.rasterband(alpha).map_err(damaged)?;
+        opacity.push(
+            band.read_as::<f32>(origin, size, size, None)
+                .map_err(damaged)?,
+        );
+    }
+    if scene.info.mask_band {
+        let band = dataset
+            .rasterband(scene.info.data_bands()[0])
+            .map_err(damaged)?;
+        let band = band.open_mask_band().map_err(damaged)?;
+        opacity.push(
+            band.read_as::<f32>(origin, size, size, None)
+                .map_err(damaged)?,
+        );
+    }
+    for band in opacity {
+        for (valid, opacity) in valid.data.iter_mut().zip(band.data()) {
+            *valid &= *opacity > 0.0;
+        }
+    }
+    Ok(())
 }
 
 /// Gathers, band by band, which pixels hold data.
@@ -224,10 +244,15 @@ impl SceneSource for GdalSource<'_> {
         self.bands.len()
     }
 
+    fn reference_bands(&self) -> usize {
+        self.reference.map_or(0, ReferenceReader::bands)
+    }
+
     fn read(&mut self, window: Window) -> unclouded_core::Result<SceneWindow> {
         crate::interrupt::check()?;
         let mask = self.mask.read(window)?;
-        let nodata = self.scene.info.nodata;
+        let nodata = self.scene.info.missing_value();
+        let shift = self.scene.info.encoding.shift as f32;
         let mut validity = Validity::new(window);
         let mut data = Vec::with_capacity(self.bands.len() * window.pixels());
         for &band in &self.bands {
@@ -237,18 +262,26 @@ impl SceneSource for GdalSource<'_> {
                 validity.add(&values, nodata.and_then(T::nodata));
                 // A NaN that slipped into a sum would poison a whole tile, so none leaves here.
                 data.extend(values.iter().map(|value| {
-                    let value = value.to_f32();
+                    let value = value.to_f32() + shift;
                     if value.is_finite() { value } else { 0.0 }
                 }));
             });
         }
         let valid = self.finish(validity, window, &mask)?;
+        // Clouds that are not to be filled are nothing to fill from either.
+        let valid = match self.mask.left_out(window) {
+            Some(clouds) => valid.and_not(&clouds),
+            None => valid,
+        };
         let image = Raster::from_vec(self.bands.len(), window.height, window.width, data)?;
         Ok(SceneWindow {
             image,
             mask,
             valid,
-            reference: None,
+            reference: self
+                .reference
+                .map(|reference| reference.read(window))
+                .transpose()?,
         })
     }
 }

@@ -40,7 +40,7 @@ pub fn verify(
             failure.message
         ))
     };
-    let output = Scene::open(written, "output").map_err(failed)?;
+    let output = Scene::open_written(written).map_err(failed)?;
     let expected = (
         scene.info.width,
         scene.info.height,

@@ -147,7 +147,10 @@ pub fn create_provenance(file: &PendingFile, scene: &Scene, tags: &[Tag]) -> Res
 }
 
 /// An empty tiled, compressed GeoTIFF on the scene's grid.
-fn create(
+///
+/// # Errors
+/// What GDAL says.
+pub fn create(
     path: &Path,
     scene: &Scene,
     dtype: DataType,

@@ -25,6 +25,9 @@ pub struct DiffusionConfig {
     pub contrast_floor: f32,
     /// Sampling settings stored in the checkpoint.
     pub defaults: Defaults,
+    /// Calibration of the ensemble's spread, stored in the checkpoint: `factor_90` of
+    /// `unclouded evaluate --json`, measured with 1.
+    pub uncertainty_factor: f32,
 }
 
 impl Default for DiffusionConfig {
@@ -50,6 +53,7 @@ impl Default for DiffusionConfig {
                 tile_px: 64,
                 overlap_px: 16,
             },
+            uncertainty_factor: 1.0,
         }
     }
 }

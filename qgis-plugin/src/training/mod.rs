@@ -319,6 +319,7 @@ impl<'a> Run<'a> {
             prediction: diffusion.prediction,
             schedule: diffusion.schedule,
             defaults: diffusion.defaults,
+            uncertainty_factor: diffusion.uncertainty_factor,
             training: Training {
                 data: vec![TrainingData {
                     name: data.name.clone(),

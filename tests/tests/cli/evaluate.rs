@@ -8,7 +8,7 @@ use crate::run::{Run, tests_folder, unclouded};
 /// Every figure of the contract is a finite number.
 fn assert_contract(report: &Value, images: u64) {
     assert_eq!(report["images"].as_u64(), Some(images), "{report:#}");
-    for method in ["unclouded", "idw", "mean"] {
+    for method in ["unclouded", "fill", "idw", "mean"] {
         let method = &report["methods"][method];
         for part in ["full", "masked"] {
             for figure in ["psnr_db", "ssim", "sam_deg", "mae"] {
@@ -58,7 +58,16 @@ fn folders_of_pairs() {
         .arg("--json")
         .arg(&json);
     let run = Run::from(command.arg("--save").arg(&saved).output().unwrap()).ok();
-    for word in ["unclouded", "idw", "mean", "PSNR", "SSIM", "SAM", "MAE"] {
+    for word in [
+        "unclouded",
+        "fill",
+        "idw",
+        "mean",
+        "PSNR",
+        "SSIM",
+        "SAM",
+        "MAE",
+    ] {
         let table = run.stdout.to_lowercase();
         assert!(
             table.contains(&word.to_lowercase()),

@@ -2,11 +2,15 @@
 //! synthetic scenes, in one test executable (one link, one program built beside it).
 
 mod bad_input;
+mod encodings;
 mod evaluate;
 mod fixtures;
 mod gpu;
 mod interrupt;
+mod malformed;
+mod masks;
 mod progress;
+mod reference;
 mod reproducible;
 mod restore;
 mod run;

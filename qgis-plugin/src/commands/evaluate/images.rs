@@ -61,6 +61,31 @@ impl Images {
         Ok(Images { files })
     }
 
+    /// The images of the same names at `path`, a folder, or the one file for all of them.
+    ///
+    /// # Errors
+    /// Exit 2 if one is missing.
+    pub fn partners(&self, path: &Path) -> Result<Self> {
+        if !path.is_dir() {
+            let files = vec![path.to_owned(); self.files.len()];
+            return Ok(Images { files });
+        }
+        let known = list(path)?;
+        let partner = |own: &PathBuf| {
+            let found = known.iter().find(|other| stem(other) == stem(own));
+            found.cloned().ok_or_else(|| {
+                Failure::mismatch(
+                    "--reference",
+                    format!("an image named {} in {}", stem(own), path.display()),
+                    "none",
+                )
+                .hint("references have the names of the images of --clear")
+            })
+        };
+        let files = self.files.iter().map(partner).collect::<Result<_>>()?;
+        Ok(Images { files })
+    }
+
     /// How many.
     pub fn len(&self) -> usize {
         self.files.len()
@@ -113,6 +138,23 @@ impl Images {
 }
 
 impl Example {
+    /// An image of another date, if it has the size of this one.
+    ///
+    /// # Errors
+    /// Exit 2 if it has another.
+    pub fn partner(&self, other: Example) -> Result<Example> {
+        let size = |e: &Example| format!("{} x {}", e.image.width, e.image.height);
+        if size(&other) != size(self) {
+            return Err(Failure::mismatch(
+                format!("size of the reference of {}", self.name),
+                size(self),
+                size(&other),
+            )
+            .hint("warp it onto the grid of the image first"));
+        }
+        Ok(other)
+    }
+
     /// A prediction as it would lie in a file: rounded and kept in range inside the hole, the
     /// image itself elsewhere.
     ///

@@ -7,6 +7,7 @@ use unclouded_core::checkpoint::ModelCard;
 use unclouded_core::metrics::{Scores, mean_scores};
 use unclouded_core::restore::RestoreSettings;
 
+use super::uncertainty::Figures;
 use crate::cli::EvaluateArgs;
 use crate::device::Chosen;
 
@@ -30,6 +31,7 @@ pub struct Report {
     model: Value,
     settings: Value,
     methods: Map<String, Value>,
+    uncertainty: Option<Figures>,
 }
 
 impl Report {
@@ -49,18 +51,20 @@ impl Report {
                 "trained_steps": card.training.steps,
             }),
             settings: json!({
-                "clear": args.clear, "masks": args.masks, "seed": settings.seed,
+                "clear": args.clear, "masks": args.masks, "reference": args.reference, "seed": settings.seed,
                 "samples": settings.samples, "steps": settings.steps,
                 "sampler": settings.sampler.name(), "tile_px": settings.tile_px,
                 "overlap_px": settings.overlap_px, "device": device,
                 "version": env!("CARGO_PKG_VERSION"),
             }),
             methods: Map::new(),
+            uncertainty: None,
         }
     }
 
     /// Average the scores.
-    pub fn finish(&mut self, names: [&str; 3], methods: &[Method; 3]) {
+    pub fn finish(&mut self, names: &[&str], methods: &[Method], uncertainty: Option<Figures>) {
+        self.uncertainty = uncertainty;
         for (name, method) in names.iter().zip(methods) {
             self.methods.insert(
                 (*name).to_owned(),
@@ -80,16 +84,17 @@ impl Report {
         json!({"model": self.model, "settings": self.settings})
     }
 
-    /// The contract: `images`, `methods`, `model`, `settings`.
+    /// The contract: `images`, `methods`, `uncertainty`, `model`, `settings`.
     pub fn json(&self) -> Value {
         json!({
             "images": self.images, "methods": self.methods, "model": self.model,
             "settings": self.settings,
+            "uncertainty": self.uncertainty.map(|figures| figures.json()),
         })
     }
 
     /// For people.
-    pub fn table(&self, names: [&str; 3], methods: &[Method; 3]) -> String {
+    pub fn table(&self, names: &[&str], methods: &[Method]) -> String {
         let mut text = format!(
             "{} images, {} skipped (empty mask)\n{:<11}{:^31}{:^33}\n{:<11}{:>8}{:>8}{:>7}{:>8}  {:>8}{:>8}{:>7}{:>8}{:>9}\n",
             self.images,
@@ -119,6 +124,14 @@ impl Report {
                 );
             }
             let _ = writeln!(text, "{:>9.3}", method.seconds / self.images as f64);
+        }
+        if let Some(figures) = self.uncertainty {
+            let _ = writeln!(
+                text,
+                "uncertainty: rank correlation with the error {:.2}, {:.0} % of errors in the 90 % interval",
+                figures.spearman,
+                100.0 * figures.coverage_90
+            );
         }
         text
     }

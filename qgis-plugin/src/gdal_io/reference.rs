@@ -1,0 +1,76 @@
+//! An image of another date on the grid of the scene: `--reference`.
+
+use std::path::Path;
+
+use unclouded_core::raster::Window;
+use unclouded_core::restore::{self, SceneSource};
+
+use super::mask::MaskReader;
+use super::mask::grid::GridMap;
+use super::mask::request::MaskRequest;
+use super::scene::Scene;
+use super::source::GdalSource;
+use crate::failure::{Failure, Result};
+
+/// A reference, open, with its own clouds.
+pub struct ReferenceReader {
+    scene: Scene,
+    clouds: MaskReader,
+}
+
+impl ReferenceReader {
+    /// Opens the image at `path`; `clouds` says where it does not show the ground. Its bands may
+    /// be any, of any sensor.
+    ///
+    /// # Errors
+    /// Exit 2 if a file cannot be opened, or the image does not have the pixels of the scene.
+    pub fn open(path: &Path, clouds: Option<&MaskRequest>, scene: &Scene) -> Result<Self> {
+        let reference = Scene::open(path, "reference")?;
+        if !matches!(
+            GridMap::new(scene, &reference.dataset, "reference")?,
+            GridMap::Same
+        ) {
+            let info = &scene.info;
+            return Err(Failure::mismatch(
+                format!("grid of the reference {}", path.display()),
+                format!("the scene's own {} x {} pixels", info.width, info.height),
+                format!(
+                    "another grid of {} x {}",
+                    reference.info.width, reference.info.height
+                ),
+            )
+            .hint("bring it there first: gdalwarp -r cubic with the scene's -t_srs, -te and -ts"));
+        }
+        let clouds = match clouds {
+            Some(request) => {
+                let clouds = MaskReader::prepare(request, &reference, &mut |_| ())?;
+                clouds.check_values()?;
+                clouds
+            }
+            None => MaskReader::nothing(reference.info.height, reference.info.width),
+        };
+        Ok(Self {
+            scene: reference,
+            clouds,
+        })
+    }
+
+    /// Number of bands.
+    pub fn bands(&self) -> usize {
+        self.scene.data_bands().len()
+    }
+
+    /// A part of it.
+    pub fn read(&self, window: Window) -> unclouded_core::Result<restore::Reference> {
+        let part = GdalSource::new(&self.scene, &self.clouds).read(window)?;
+        Ok(restore::Reference {
+            observed: part.valid.and_not(&part.mask),
+            image: part.image,
+        })
+    }
+
+    /// Notes about its mask.
+    pub fn notes(&self) -> &[String] {
+        &self.clouds.notes
+    }
+}

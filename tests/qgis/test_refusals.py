@@ -1,0 +1,115 @@
+"""What cannot work is refused before the run; what a newer program can follows the program."""
+
+import unittest
+
+import numpy as np
+import processing
+from osgeo import gdal
+from qgis.core import (
+    QgsProject,
+    QgsRectangle,
+    QgsVectorLayer,
+)
+
+import harness
+from harness import MASK, SCENE, crop, pixels
+from input_case import WINDOW, InputCase, harness_registry, polygons
+
+
+class Refusals(InputCase):
+    def test_wrong_masks_are_refused_before_the_run(self):
+        self.refused("There is no mask")
+        self.refused("mask is the scene itself", MASK=str(self.scene))
+        far = polygons([("a", QgsRectangle(10, 50, 10.1, 50.1))])
+        QgsProject.instance().addMapLayer(far)
+        self.refused("does not lie over the scene", MASK=far.id())
+        elsewhere = self.folder / "anderswo.tif"
+        moved = gdal.GetDriverByName("GTiff").CreateCopy(
+            str(elsewhere), gdal.Open(str(self.mask))
+        )
+        moved.SetGeoTransform([10.0, 0.0001, 0, 50.0, 0, -0.0001])
+        del moved
+        self.refused("does not lie over the scene", MASK=str(elsewhere))
+        self.refused("Expected numbers", MASK=str(self.mask), MASK_VALUES="cloud")
+        points = QgsVectorLayer("Point?crs=EPSG:4326", "points", "memory")
+        QgsProject.instance().addMapLayer(points)
+        self.refused("no polygons|not acceptable|Incorrect|valid", MASK=points.id())
+
+    def test_wrong_settings_are_refused(self):
+        mask = {"MASK": str(self.mask)}
+        self.refused("Band 14 does not exist", BANDS="14,3,2", **mask)
+        self.refused("Expected one number", OFFSET="1,2", **mask)
+        self.refused("Expected numbers", OFFSET="none", **mask)
+        if not harness.has("restore", "--offset"):
+            self.refused("newer unclouded", OFFSET="-1000", **mask)
+        self.refused("only one", UNCERTAINTY=str(self.folder / "u.tif"), **mask)
+        self.refused("smaller than the tiles", TILE=64, OVERLAP=64, **mask)
+        self.refused(".tif", OUTPUT=str(self.folder / "nie.jpg"), **mask)
+        same = str(self.folder / "gleich.tif")
+        self.refused("one file", OUTPUT=same, PROVENANCE=same, **mask)
+        self.refused("never written to", OUTPUT=str(self.scene), **mask)
+        self.refused("SAMPLER", SAMPLER="euler", **mask)
+
+    def test_ways_to_find_clouds_follow_the_program(self):
+        """SCL, QA_PIXEL and detection: done where the program can, refused where it cannot."""
+        classes = self.folder / "SCL.tif"
+        source = gdal.Open(str(self.mask))
+        made = gdal.GetDriverByName("GTiff").CreateCopy(str(classes), source)
+        scl = np.array([4, 9, 3], np.uint8)[pixels(self.mask)]
+        made.GetRasterBand(1).WriteArray(scl)
+        del made
+        if harness.has("restore", "--mask-from"):
+            filled, _ = self.run_it(MASK=str(classes), MASK_FROM="scl")
+            marked = pixels(self.mask) > 0
+            self.assertFalse((marked & ~filled).any())
+            self.assertLess((filled & ~marked).mean(), 0.5)
+            found, _ = self.run_it(MASK_FROM="auto")
+            self.assertGreater(found[pixels(self.mask) == 1].mean(), 0.3)
+            self.refused("uses no mask", MASK=str(classes), MASK_FROM="auto")
+        else:
+            for way in ("scl", "qa-pixel"):
+                self.refused("newer unclouded", MASK=str(classes), MASK_FROM=way)
+            self.refused("newer unclouded", MASK_FROM="auto")
+
+    def test_cloud_mask_follows_the_program(self):
+        algorithm = harness_registry().createAlgorithmById("unclouded:cloudmask")
+        fine, reason = algorithm.canExecute()
+        if harness.program("mask", "--help", check=False).returncode != 0:
+            self.assertFalse(fine)
+            self.assertIn("newer unclouded", reason)
+            return
+        self.assertTrue(fine, reason)
+        found = processing.run(
+            "unclouded:cloudmask",
+            {"INPUT": str(SCENE), "OUTPUT": str(self.folder / "wolken.tif")},
+        )
+        marked, truth = pixels(found["OUTPUT"]), pixels(MASK) == 1
+        self.assertEqual(marked.shape, truth.shape)
+        self.assertGreater((marked[truth] > 0).mean(), 0.3)
+        self.assertEqual(set(np.unique(marked)), {0, 1})
+        self.assertAlmostEqual(found["MASKED_FRACTION"], marked.mean())
+        chosen = {"INPUT": str(SCENE), "OUTPUT": str(self.folder / "klassen.tif")}
+        classes = processing.run("unclouded:cloudmask", {**chosen, "CLASSES": True})
+        self.assertEqual(set(np.unique(pixels(classes["OUTPUT"]))), {0, 1, 2})
+        self.refused(
+            "only where clouds are detected", "cloudmask", CLASSES=True, MASK_FROM="scl"
+        )
+        self.refused("uses no mask", "cloudmask", MASK=str(self.mask))
+
+    def test_quality_and_reference_follow_the_program(self):
+        chosen = {"MASK": str(self.mask), "SAMPLES": None, "STEPS": None}
+        if harness.has("restore", "--quality"):
+            self.run_it(QUALITY="fast", **chosen)
+        else:
+            self.refused("newer unclouded", QUALITY="fast", **chosen)
+        other = crop(
+            harness.DEMO / "punjab_20200604.tif", self.folder / "juni.tif", WINDOW
+        )
+        if harness.has("restore", "--reference"):
+            self.run_it(REFERENCE=str(other), MASK=str(self.mask))
+        else:
+            self.refused("newer unclouded", REFERENCE=str(other), MASK=str(self.mask))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,170 @@
+//! An image of another date (`--reference`) and `--quality`, end to end.
+
+use std::path::{Path, PathBuf};
+
+use gdal::raster::Buffer;
+use gdal::{Dataset, DriverManager};
+use serde_json::Value;
+
+use crate::fixtures::{Spec, write_mask};
+use crate::run::{Bench, Run, json_lines, tests_folder, unclouded};
+
+fn demo(name: &str) -> PathBuf {
+    tests_folder().join("data/demo").join(name)
+}
+
+/// The scene at `path` under another sun, in another number format and with one band fewer.
+fn other_date(path: &Path, output: &Path) {
+    let scene = Dataset::open(path).unwrap();
+    let size = scene.raster_size();
+    let bands = scene.raster_count() - 1;
+    let driver = DriverManager::get_driver_by_name("GTiff").unwrap();
+    let mut out = driver
+        .create_with_band_type::<f32, _>(output, size.0, size.1, bands)
+        .unwrap();
+    out.set_geo_transform(&scene.geo_transform().unwrap())
+        .unwrap();
+    out.set_spatial_ref(&scene.spatial_ref().unwrap()).unwrap();
+    for band in 1..=bands {
+        let values = scene.rasterband(band).unwrap();
+        let values = values.read_as::<f32>((0, 0), size, size, None).unwrap();
+        let changed = values.data().iter().map(|v| 0.5 - v / 20_000.0).collect();
+        let mut buffer = Buffer::new(size, changed);
+        let mut target = out.rasterband(band).unwrap();
+        target.write((0, 0), size, &mut buffer).unwrap();
+    }
+}
+
+#[test]
+fn another_date_shows_the_ground() {
+    let folder = tempfile::tempdir().unwrap();
+    let (scene, mask) = (
+        demo("punjab_20200604.tif"),
+        demo("punjab_20200604_mask.tif"),
+    );
+    let reference = folder.path().join("earlier.tif");
+    other_date(&scene, &reference);
+    let json = folder.path().join("scores.json");
+    let mut command = unclouded();
+    command.args([
+        "evaluate",
+        "--samples",
+        "2",
+        "--steps",
+        "1",
+        "--device",
+        "cpu",
+    ]);
+    for (option, path) in [
+        ("--clear", &scene),
+        ("--masks", &mask),
+        ("--reference", &reference),
+        ("--json", &json),
+    ] {
+        command.arg(option).arg(path);
+    }
+    Run::from(command.output().unwrap()).ok();
+    let report: Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    let psnr = |method: &str| {
+        report["methods"][method]["masked"]["psnr_db"]
+            .as_f64()
+            .unwrap()
+    };
+    assert!(psnr("unclouded") > psnr("idw") + 3.0, "{report:#}");
+    assert!(psnr("regression") > psnr("idw") + 3.0, "{report:#}");
+    let uncertainty = &report["uncertainty"];
+    assert!(
+        uncertainty["coverage_90"].as_f64().unwrap() <= 1.0,
+        "{report:#}"
+    );
+}
+
+#[test]
+fn a_reference_changes_the_fill_and_nothing_else() {
+    let bench = Bench::new(&Spec::new().bands(4));
+    let reference = bench.path("earlier.tif");
+    other_date(&bench.scene, &reference);
+    // The reference has clouds of its own: the left half.
+    let clouds = write_mask(bench.path("clouds.tif"), (48, 40), 32643, |_, col| {
+        u8::from(col < 24)
+    });
+    let (reference, clouds) = (reference.to_str().unwrap(), clouds.to_str().unwrap());
+    let base = ["--samples", "1"];
+    let plain = bench.restored("plain.tif", &base).ok();
+    let guided = bench
+        .restored("guided.tif", &["--samples", "1", "--reference", reference])
+        .ok();
+    let partly = ["--reference", reference, "--reference-mask", clouds];
+    let partly = bench
+        .restored("partly.tif", &[&base[..], &partly[..]].concat())
+        .ok();
+    for run in [&plain, &guided, &partly] {
+        assert!(run.stdout.contains("0 of "), "{run:#?}");
+    }
+    let bytes = |name: &str| {
+        let file = Dataset::open(bench.path(name)).unwrap();
+        let band = file.rasterband(1).unwrap();
+        let values = band.read_as::<u16>((0, 0), (48, 40), (48, 40), None);
+        values.unwrap().data().to_vec()
+    };
+    assert_ne!(bytes("plain.tif"), bytes("guided.tif"));
+    assert_ne!(bytes("partly.tif"), bytes("guided.tif"));
+}
+
+#[test]
+fn references_that_do_not_fit_are_refused() {
+    let bench = Bench::new(&Spec::new());
+    let small = Spec::new().size(32, 32).write(bench.path("small.tif"));
+    let small = small.to_str().unwrap();
+    bench
+        .restored("out.tif", &["--reference", small])
+        .refused(&["reference", "48 x 40", "32 x 32", "gdalwarp"]);
+    bench
+        .restored("out.tif", &["--reference", "missing.tif"])
+        .refused(&["reference", "missing.tif"]);
+    let scene = bench.scene.to_str().unwrap();
+    let empty = write_mask(bench.path("empty.tif"), (48, 40), 32643, |_, _| 0);
+    let words = [
+        "--reference",
+        scene,
+        "--reference-mask",
+        empty.to_str().unwrap(),
+    ];
+    bench.restored("out.tif", &words).refused(&["mask"]);
+    bench
+        .restored("scene.tif", &["--reference", scene, "--overwrite"])
+        .refused(&["input"]);
+}
+
+#[test]
+fn quality_chooses_steps_and_samples_and_gives_way() {
+    let bench = Bench::new(&Spec::new());
+    let start = |words: &[&str]| {
+        let mut command = unclouded();
+        command
+            .arg("restore")
+            .arg(&bench.scene)
+            .arg("-o")
+            .arg(bench.path("o.tif"));
+        command
+            .arg("--mask")
+            .arg(&bench.mask)
+            .args(["--device", "cpu", "--dry-run"]);
+        command.args(["--progress", "json"]).args(words);
+        let run = Run::from(command.output().unwrap()).ok();
+        let line = json_lines(&run.stdout).remove(0);
+        (
+            line["steps"].as_u64().unwrap(),
+            line["samples"].as_u64().unwrap(),
+        )
+    };
+    let (fast, balanced, best) = (
+        start(&["--quality", "fast"]),
+        start(&["--quality", "balanced"]),
+        start(&["--quality", "best"]),
+    );
+    assert_eq!(balanced, start(&[]), "balanced is the default");
+    assert!(fast.0 * fast.1 < balanced.0 * balanced.1);
+    assert!(balanced.0 * balanced.1 < best.0 * best.1);
+    assert_eq!(start(&["--quality", "best", "--samples", "3"]), (best.0, 3));
+}

@@ -1,0 +1,143 @@
+// Steps 3 and 4: settings, a run with its previews, the result and its files.
+
+import { app, drawn, mask, refresh, scenes, viewer } from "./app.js";
+import { guessBands } from "./bands.js";
+import { $, complain, number, save, say } from "./page.js";
+import { toRgba } from "./render.js";
+import { listBands, redraw } from "./scene-panel.js";
+
+/** What a quality changes of the model's own settings. */
+const QUALITY = { fast: { steps: 1, samples: 2 }, standard: {}, fine: { samples: 8 } };
+
+/** Puts steps and samples of the chosen quality into their fields. */
+export function applyQuality() {
+  const preset = QUALITY[$("quality").value];
+  if (!preset) return;
+  $("steps").value = preset.steps ?? app.model.steps ?? 4;
+  $("samples").value = preset.samples ?? app.model.samples ?? 4;
+}
+
+/** A model was loaded: its bands and defaults take effect. */
+export async function adopt(loaded) {
+  const rebanded = loaded.bands.join() !== app.model.bands.join();
+  const another = loaded.name !== app.model.name;
+  app.model = loaded;
+  if (another) applyQuality();
+  if (rebanded && app.scene) {
+    app.bands = guessBands(app.scene, loaded.bands.length);
+    listBands();
+    await redraw();
+  }
+}
+
+/** Model bands as positions among the bands without alpha. */
+const modelBands = () => app.bands.map((band) => band - app.scene.alpha.filter((alpha) => alpha < band).length);
+
+/** Fills the masked pixels of the window in view. */
+export async function run() {
+  Object.assign(app, { busy: true, finished: undefined });
+  complain(undefined);
+  viewer.hasAfter = false;
+  viewer.clear("uncertainty");
+  viewer.clear("provenance");
+  $("verdict").hidden = true;
+  refresh();
+  const began = performance.now();
+  let clock;
+  const begin = () => {
+    clock = undefined;
+    $("progress").value = 0;
+    viewer.beginAfter();
+    refresh();
+  };
+  const onUpdate = ({ progress, preview }) => {
+    if (preview) showPreview(preview);
+    if (progress) {
+      clock ??= { at: performance.now(), done: progress.done };
+      showProgress(progress, clock);
+    }
+  };
+  try {
+    say("Loading the model…");
+    await adopt(await app.engine.load());
+    const options = { modelBands: modelBands(), seed: number("seed", 1), steps: number("steps", 4), samples: number("samples", 4) };
+    const job = async () => {
+      const input = await scenes.call("job", { mask: mask.flags });
+      if (input.reflectanceScale) options.reflectanceScale = input.reflectanceScale;
+      return input;
+    };
+    begin();
+    const restored = await app.engine.restore(job, options, { onUpdate, onRestart: begin, previews: true });
+    await finish(restored, (performance.now() - began) / 1000);
+  } catch (error) {
+    viewer.hasAfter = false;
+    viewer.draw();
+    say(error.kind === "interrupted" ? "Cancelled. Nothing was changed." : "");
+    if (error.kind !== "interrupted") complain(error);
+  } finally {
+    app.busy = false;
+    refresh();
+  }
+}
+
+function showProgress({ done, total }, clock) {
+  $("progress").value = done / total;
+  const steps = done - clock.done;
+  const rate = (performance.now() - clock.at) / Math.max(steps, 1);
+  const left = steps > 1 ? `, about ${Math.ceil((rate * (total - done)) / 1000)} s left` : "";
+  say(`Step ${done} of ${total}${left}`);
+}
+
+/** One tile after one step, as far as it is masked. */
+function showPreview({ row, col, height, width, bands, image }) {
+  const { place, valid, stretch } = app;
+  const plane = (band) => {
+    const at = bands.indexOf(modelBands()[app.bands.indexOf(band)]);
+    return image.subarray(at * height * width, (at + 1) * height * width);
+  };
+  const shown = new Uint8Array(height * width);
+  for (let r = 0, i = 0; r < height; r += 1) {
+    for (let at = (row + r) * place.width + col, c = 0; c < width; c += 1, i += 1, at += 1) {
+      shown[i] = mask.flags[at] && valid[at] ? 1 : 0;
+    }
+  }
+  const tile = document.createElement("canvas");
+  Object.assign(tile, { width, height });
+  tile.getContext("2d").putImageData(new ImageData(toRgba(drawn().map(plane), stretch, shown), width, height), 0, 0);
+  viewer.layers.after.getContext("2d").drawImage(tile, col, row);
+  viewer.draw();
+}
+
+async function finish({ image, std, provenance, tags, filledPx }, seconds) {
+  const result = await scenes.call("compose", { image, std, provenance, tags });
+  app.finished = { uncertainty: Boolean(result.uncertainty), seconds };
+  await redraw();
+  if (result.uncertainty) viewer.put("uncertainty", result.uncertainty);
+  viewer.put("provenance", result.provenance);
+  $("show-mask").checked = viewer.shown.mask = false;
+  $("verdict").textContent = `${result.changedClear} of ${result.clear} clear pixels changed`;
+  $("verdict").hidden = false;
+  say(`${filledPx} pixels filled in ${seconds.toFixed(1)} s. The slider under the picture compares.`);
+  document.body.dataset.seconds = seconds.toFixed(2);
+}
+
+const stem = () => app.scene.name.replace(/\.[^.]*$/, "");
+
+/** Downloads "result", "uncertainty" or "provenance" as a GeoTIFF. */
+export async function saveTiff(what, suffix) {
+  save(await scenes.call("write", { what }), `${stem()}_${suffix}.tif`);
+}
+
+/** Downloads a picture: before on the left, after on the right. */
+export async function savePng() {
+  const { width, height } = app.place;
+  const [gap, picture] = [8, document.createElement("canvas")];
+  Object.assign(picture, { width: 2 * width + gap, height });
+  const context = picture.getContext("2d");
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, picture.width, height);
+  context.drawImage(viewer.layers.before, 0, 0);
+  context.drawImage(viewer.layers.after, width + gap, 0);
+  const blob = await new Promise((resolve) => { picture.toBlob(resolve, "image/png"); });
+  save(blob, `${stem()}_before_after.png`);
+}
