@@ -41,6 +41,9 @@ pub struct Provenance {
     pub steps: usize,
     /// Ensemble members averaged.
     pub samples: usize,
+    /// What was written of them: `mean` or `sample`.
+    #[serde(default)]
+    pub written: String,
     /// Seed of the noise.
     pub seed: u64,
     /// Side of a tile in pixels.
@@ -69,6 +72,7 @@ impl Provenance {
             ("SAMPLER", self.sampler.clone()),
             ("STEPS", self.steps.to_string()),
             ("SAMPLES", self.samples.to_string()),
+            ("WRITTEN", self.written.clone()),
             ("SEED", self.seed.to_string()),
             ("TILE_PX", self.tile_px.to_string()),
             ("OVERLAP_PX", self.overlap_px.to_string()),
@@ -94,6 +98,7 @@ mod tests {
             sampler: "heun".into(),
             steps: 5,
             samples: 4,
+            written: "mean".into(),
             seed: 7,
             tile_px: 64,
             overlap_px: 16,

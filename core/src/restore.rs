@@ -22,7 +22,7 @@ use std::ops::ControlFlow;
 
 pub use io::{FilledRows, Reference, SceneSink, SceneSource, SceneWindow, StepPreview};
 pub use memory::{MemorySink, MemorySource};
-pub use settings::RestoreSettings;
+pub use settings::{RestoreSettings, Written};
 
 use crate::checkpoint::Model;
 use crate::diffusion::schedule::Spacing;
@@ -177,13 +177,7 @@ pub async fn restore_async(
         }
         let finished = tiling.finished(row);
         let blended = blender.take_rows(finished.row_end());
-        sink.write(compose::compose(
-            &plan,
-            settings.samples,
-            &view,
-            finished,
-            &blended,
-        ))?;
+        sink.write(compose::compose(&plan, settings, &view, finished, &blended))?;
     }
     Ok(summary)
 }

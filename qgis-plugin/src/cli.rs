@@ -190,6 +190,19 @@ pub struct RestoreArgs {
     )]
     pub bands: Option<Vec<usize>>,
 
+    /// Write the mean of the samples, or one of them
+    ///
+    /// The mean is closest to the truth, and smooth where little is known; a sample has the
+    /// texture of ground and is farther from it.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "W",
+        default_value_t,
+        help_heading = "Model"
+    )]
+    pub write: WriteChoice,
+
     /// Also write the standard deviation of the samples, in the scene's units
     #[arg(long, value_name = "U.tif", help_heading = "More outputs")]
     pub uncertainty: Option<PathBuf>,
@@ -282,6 +295,16 @@ pub struct RunArgs {
         help_heading = "Computing"
     )]
     pub progress: ProgressMode,
+}
+
+/// What is written of the samples (`--write`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum WriteChoice {
+    /// Their mean
+    #[default]
+    Mean,
+    /// The first of them
+    Sample,
 }
 
 /// How much computing goes into a fill (`--quality`).

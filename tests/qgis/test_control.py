@@ -93,7 +93,7 @@ class Control(unittest.TestCase):
     def test_progress_eta_and_log(self):
         feedback = Recorder()
         processing.run(
-            "unclouded:removeclouds", self.parameters(SAMPLES=4), feedback=feedback
+            "unclouded:removeclouds", self.parameters(SAMPLES=24), feedback=feedback
         )
         self.assertEqual(feedback.shares, sorted(feedback.shares))
         self.assertEqual(feedback.shares[-1], 100)

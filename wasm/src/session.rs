@@ -165,6 +165,7 @@ impl Session {
             sampler: settings.sampler.name().into(),
             steps: settings.steps,
             samples: settings.samples,
+            written: settings.written.name().into(),
             seed: settings.seed,
             tile_px: settings.tile_px,
             overlap_px: settings.overlap_px,

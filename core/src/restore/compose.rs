@@ -1,20 +1,21 @@
 //! Puts blended residuals onto the smooth fill, inside the holes only.
 
 use super::view::View;
-use super::{FilledRows, Plan};
+use super::{FilledRows, Plan, RestoreSettings, Written};
 use crate::raster::blend::Blended;
 use crate::raster::spectral::Transfer;
 use crate::raster::{Raster, Window};
 
-/// Finished rows: the scene as read, its holes replaced by smooth fill + mean residual, with the
-/// standard deviation over `samples` members.
+/// Finished rows: the scene as read, its holes replaced by smooth fill + residual of the mean or
+/// of one member, with the standard deviation over all.
 pub(super) fn compose(
     plan: &Plan,
-    samples: usize,
+    settings: &RestoreSettings,
     view: &View,
     rows: Window,
     blended: &Blended,
 ) -> FilledRows {
+    let samples = settings.samples;
     let local = rows.relative_to(view.context);
     let mut image = view.image.crop(local);
     let smooth = view.smooth.crop(local);
@@ -47,7 +48,11 @@ pub(super) fn compose(
             let (mean, variance) = moments(samples, of);
             let variance = variance * plan.uncertainty_factor.powi(2);
             let (low, high) = plan.survey.range[band];
-            image.data[at(band)] = (smooth.data[at(band)] + mean).clamp(low, high);
+            let residual = match settings.written {
+                Written::Mean => mean,
+                Written::Sample => of(0),
+            };
+            image.data[at(band)] = (smooth.data[at(band)] + residual).clamp(low, high);
             if let Some(std) = &mut std {
                 std.data[at(band)] = (variance + unknown).sqrt();
             }

@@ -7,6 +7,26 @@ use crate::error::{Error, Result};
 /// More ensemble members than this are a mistake.
 const MAX_SAMPLES: usize = 1024;
 
+/// Which image of an ensemble is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Written {
+    /// The mean: closest to the truth on average, and smooth where little is known.
+    #[default]
+    Mean,
+    /// The first member: textured as ground is, and farther from the truth.
+    Sample,
+}
+
+impl Written {
+    /// In one word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Written::Mean => "mean",
+            Written::Sample => "sample",
+        }
+    }
+}
+
 /// How to fill; validated by [`restore`](super::restore).
 #[derive(Debug, Clone, PartialEq)]
 pub struct RestoreSettings {
@@ -16,6 +36,8 @@ pub struct RestoreSettings {
     pub overlap_px: usize,
     /// Ensemble members; the fill is their mean.
     pub samples: usize,
+    /// Which image of the ensemble is written.
+    pub written: Written,
     /// Steps of the sampler.
     pub steps: usize,
     /// The sampler.
@@ -39,6 +61,7 @@ impl Default for RestoreSettings {
             tile_px: 64,
             overlap_px: 16,
             samples: 4,
+            written: Written::Mean,
             steps: 4,
             sampler: Sampler::DpmSolverPp2m,
             eta: 0.0,

@@ -304,6 +304,22 @@ fn batch_size_does_not_matter_and_the_seed_does() {
 }
 
 #[test]
+fn a_sample_is_one_of_the_ensemble() {
+    let model = model(Conditioning::Concat);
+    let scene = Memory::new(3, 40, 53);
+    let with = |samples, written| {
+        let settings = RestoreSettings {
+            samples,
+            written,
+            ..settings()
+        };
+        scene.run(&model, &settings).unwrap().0.out
+    };
+    assert_eq!(with(3, Written::Sample), with(1, Written::Mean));
+    assert_ne!(with(3, Written::Sample), with(3, Written::Mean));
+}
+
+#[test]
 fn a_band_may_feed_the_model_several_times() {
     let model = model(Conditioning::Concat);
     let scene = Memory::new(1, 20, 20);

@@ -6,11 +6,11 @@ use std::time::Instant;
 use serde_json::json;
 use unclouded_core::checkpoint::ModelCard;
 use unclouded_core::provenance::Provenance;
-use unclouded_core::restore::{self as core, RestoreSettings};
+use unclouded_core::restore::{self as core, RestoreSettings, Written};
 
 use super::dry_run;
 use super::settings::{RestorePaths, core_settings};
-use crate::cli::RestoreArgs;
+use crate::cli::{RestoreArgs, WriteChoice};
 use crate::device::{self, Chosen};
 use crate::failure::Result;
 use crate::gdal_io::mask::MaskReader;
@@ -72,13 +72,17 @@ impl Job {
         let bands = rgb::choose(&scene.info, args.bands.as_deref(), &card.bands)?;
         let least_samples = if paths.uncertainty.is_some() { 4 } else { 1 };
         let model_bands = positions(&bands.bands, &scene.data_bands());
-        let settings = core_settings(
+        let mut settings = core_settings(
             &args.run,
             &card,
             model_bands,
             least_samples,
             Some(scene.info.dtype),
         )?;
+        settings.written = match args.write {
+            WriteChoice::Mean => Written::Mean,
+            WriteChoice::Sample => Written::Sample,
+        };
         let device = device::choose(args.run.device)?;
         reporter.start(
             "restore",
@@ -164,6 +168,7 @@ impl Job {
             sampler: self.settings.sampler.name().into(),
             steps: self.settings.steps,
             samples: self.settings.samples,
+            written: self.settings.written.name().into(),
             seed: self.settings.seed,
             tile_px: self.settings.tile_px,
             overlap_px: self.settings.overlap_px,

@@ -62,7 +62,8 @@ async function sampleOnCpu(browser, note) {
   const same = gdal("compare", other, page1, MASK, "1,2");
   note(`to the native program, as uint16: at most ${same.absolute} of the pixel's unit`);
   assert.equal(same.clear_changed, 0);
-  assert.ok(same.max < TOLERANCE.cpu, JSON.stringify(same));
+  // Rounded to integers, two values that agree may still come out one apart.
+  assert.ok(same.max < TOLERANCE.cpu || same.absolute <= 1, JSON.stringify(same));
   const spread = gdal("compare", join(scratch, "native_uncertainty.tif"), uncertainty);
   assert.ok(spread.max < 0.01, `uncertainty differs by ${spread.max}`);
   const classes = gdal("compare", join(scratch, "native_provenance.tif"), provenance);

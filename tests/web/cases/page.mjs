@@ -86,13 +86,19 @@ async function keyboard(browser) {
   assert.match(await page.textContent("#mask-count").then((t) => t || "empty"), /empty|pixels/);
   await page.focus("#picture");
   await page.keyboard.press("b");
+  // The count follows the mask with a delay: every change is awaited before the next.
+  const count = () => page.textContent("#mask-count");
+  const changed = (from) => page.waitForFunction((before) => document.getElementById("mask-count").textContent !== before, from);
+  await page.waitForTimeout(500);
+  const empty = await count();
   for (const key of ["ArrowRight", "]", "]", " "]) await page.keyboard.press(key);
-  await page.waitForFunction(() => /^\d+ pixels/.test(document.getElementById("mask-count").textContent));
-  const painted = await page.textContent("#mask-count");
+  await changed(empty);
+  const painted = await count();
+  assert.match(painted, /^\d+ pixels/);
   await page.keyboard.press("e");
   await page.keyboard.press("[");
   await page.keyboard.press(" ");
-  await page.waitForFunction((before) => document.getElementById("mask-count").textContent !== before, painted);
+  await changed(painted);
   await page.keyboard.press("Control+z");
   await page.waitForFunction((before) => document.getElementById("mask-count").textContent === before, painted);
   await page.evaluate(() => document.activeElement.blur());
