@@ -11,17 +11,19 @@ say() { printf '\n== %s\n' "$*"; }
 fail() { printf 'error: %s\n' "$1" >&2; [ $# -lt 2 ] || printf 'hint: %s\n' "$2" >&2; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# The first Python 3 that has numpy and GDAL's bindings (a pyenv or conda python3 may hide the
-# system's); empty when there is none.
-gdal_python() {
+# python_with CODE: the first Python 3 in which CODE runs (a pyenv or conda python3 may hide the
+# system's, which has the distribution's bindings); empty when there is none.
+python_with() {
     local candidate
     for candidate in "${PYTHON:-}" python3 /usr/bin/python3; do
-        if [ -n "$candidate" ] && "$candidate" -c 'import numpy; from osgeo import gdal' >/dev/null 2>&1; then
+        if [ -n "$candidate" ] && "$candidate" -c "$1" >/dev/null 2>&1; then
             printf '%s' "$candidate"
             return
         fi
     done
 }
+gdal_python() { python_with 'import numpy; from osgeo import gdal'; }
+qgis_python() { python_with 'import qgis.core'; }
 
 # The browser of the tests: CHROMIUM, else the distribution's Chromium, else a Chrome.
 find_chromium() {
@@ -34,17 +36,6 @@ find_chromium() {
         fi
     done
     return 1
-}
-
-# The first Python 3 that has QGIS's bindings; empty when there is none.
-qgis_python() {
-    local candidate
-    for candidate in "${PYTHON:-}" python3 /usr/bin/python3; do
-        if [ -n "$candidate" ] && "$candidate" -c 'import qgis.core' >/dev/null 2>&1; then
-            printf '%s' "$candidate"
-            return
-        fi
-    done
 }
 
 # Installs Debian or Ubuntu packages; says what, and uses sudo only when it must.

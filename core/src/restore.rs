@@ -24,7 +24,7 @@ pub use io::{FilledRows, Reference, SceneSink, SceneSource, SceneWindow, StepPre
 pub use memory::{MemorySink, MemorySource};
 pub use settings::{RestoreSettings, Written};
 
-use crate::checkpoint::Model;
+use crate::checkpoint::{Conditioning, Model};
 use crate::diffusion::schedule::Spacing;
 use crate::error::Result;
 use crate::raster::blend::Blender;
@@ -99,7 +99,9 @@ pub async fn restore_async(
         .schedule
         .levels(settings.steps, Spacing::default())?;
     let guides = Guides::new(&settings.model_bands);
-    let survey = Survey::run(source, &tiling, &guides.bands)?;
+    let coarse_to_fine =
+        model.card.conditioning == Conditioning::Guided && source.reference_bands() == 0;
+    let survey = Survey::run(source, &tiling, &guides.bands, coarse_to_fine)?;
     let (reach_px, floor) = normalization(model);
     // Without a full brightness the scene's own contrast sets the floor: neither its unit nor an
     // outlier matters.
@@ -111,13 +113,16 @@ pub async fn restore_async(
         total: survey.batches(settings.samples, settings.batch) * steps,
         report: progress,
     };
-    let wide = survey.reference.is_none() && coarse::is_wanted(model, &survey.small);
-    let estimate = if wide {
-        let (small, sources) = (&survey.small, &guides.sources);
-        let mut part = meter.before();
-        Some(coarse::estimate(small, model, settings, sources, &mut part).await?)
-    } else {
-        None
+    let wide = survey
+        .small
+        .as_ref()
+        .filter(|small| coarse::is_wanted(small));
+    let estimate = match wide {
+        Some(small) => {
+            let mut part = meter.before();
+            Some(coarse::estimate(small, model, settings, &guides.sources, &mut part).await?)
+        }
+        None => None,
     };
     let plan = Plan {
         survey: &survey,

@@ -10,7 +10,7 @@ pub mod mask;
 pub mod normalize;
 pub mod soften;
 pub mod spectral;
-mod summed_area;
+pub mod summed_area;
 pub mod tension;
 pub mod tiler;
 pub mod turn;

@@ -1,7 +1,7 @@
 //! Sums over squares of an image in constant time.
 
 /// Summed-area table (Crow 1984).
-pub(super) struct SummedArea {
+pub struct SummedArea {
     height: usize,
     width: usize,
     /// `[height + 1, width + 1]`: the sum over all pixels above and left.

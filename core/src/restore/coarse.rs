@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::pin::Pin;
 
 use super::{MemorySink, MemorySource, Progress, RestoreSettings, restore_async};
-use crate::checkpoint::{Conditioning, Model};
+use crate::checkpoint::Model;
 use crate::error::Result;
 use crate::raster::Raster;
 use crate::raster::coarse::{FACTOR, Small, is_deep};
@@ -22,11 +22,8 @@ pub(super) struct Estimate {
     pub std: Raster,
 }
 
-/// Whether a coarser estimate would count anywhere, and the model knows what to do with it.
-pub(super) fn is_wanted(model: &Model, small: &Small) -> bool {
-    if model.card.conditioning != Conditioning::Guided {
-        return false;
-    }
+/// Whether a coarser estimate would count anywhere.
+pub(super) fn is_wanted(small: &Small) -> bool {
     let visible = small.valid.and_not(&small.mask);
     if visible.height.min(visible.width) < MIN_SIDE_PX || !visible.any() {
         return false;

@@ -24,8 +24,8 @@ pub(super) struct Survey {
     pub transfer: Transfer,
     /// How the bands of the scene follow those of the reference, where there is one.
     pub reference: Option<ReferenceFit>,
-    /// The bands the model knows, shrunk.
-    pub small: Small,
+    /// The bands the model knows, shrunk, where that was asked for.
+    pub small: Option<Small>,
     /// Tiles with masked pixels, for each row of tiles.
     tiles: Vec<usize>,
 }
@@ -39,11 +39,16 @@ pub(super) struct ReferenceFit {
 }
 
 impl Survey {
-    /// Reads the scene once.
+    /// Reads the scene once; `shrink` asks for a smaller copy of what the model knows.
     ///
     /// # Errors
     /// [`Error::NothingMasked`], [`Error::NothingVisible`], or the source's.
-    pub fn run(source: &mut dyn SceneSource, tiling: &Tiling, guides: &[usize]) -> Result<Self> {
+    pub fn run(
+        source: &mut dyn SceneSource,
+        tiling: &Tiling,
+        guides: &[usize],
+        shrink: bool,
+    ) -> Result<Self> {
         let ((height, width), bands) = (source.size(), source.bands());
         let options = Options::default();
         let reference_bands = source.reference_bands();
@@ -53,7 +58,7 @@ impl Survey {
             Some(_) => options.halo_px().max(reference_options().halo_px()),
             None => options.halo_px(),
         };
-        let mut shrunk = Shrunk::new(guides.len(), height, width);
+        let mut shrunk = shrink.then(|| Shrunk::new(guides.len(), height, width));
         let mut fit = Fit::new(bands, height, width, guides, &options);
         let mut range = vec![(f32::INFINITY, f32::NEG_INFINITY); bands];
         let mut sums = vec![(0.0f64, 0.0f64); bands];
@@ -100,8 +105,10 @@ impl Survey {
             if let Some((sums, other)) = reference.as_mut().zip(other) {
                 sums.add(&image, &mask, &valid, &other, window, core);
             }
-            let known = image.select_bands(guides);
-            shrunk.add(&known, &valid.and_not(&mask), &valid, window, core);
+            if let Some(shrunk) = &mut shrunk {
+                let known = image.select_bands(guides);
+                shrunk.add(&known, &valid.and_not(&mask), &valid, window, core);
+            }
         }
         if masked_px == 0 {
             return Err(Error::NothingMasked { valid: valid_px });
@@ -126,7 +133,7 @@ impl Survey {
             contrast: pooled.sqrt() as f32,
             transfer: fit.transfer(),
             reference: reference.map(ReferenceSums::finish),
-            small: shrunk.finish(),
+            small: shrunk.map(Shrunk::finish),
             tiles,
         })
     }

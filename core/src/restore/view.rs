@@ -24,7 +24,7 @@ pub(super) struct View {
     pub valid: Mask,
     /// The bands that are restored, as the network sees them: `smooth` with `coarse`.
     guides: Raster,
-    /// All bands as a reference suggests them, and where it was observed.
+    /// The bands that are restored as a reference suggests them, and where it was observed.
     reference: Option<(Raster, Mask)>,
     /// True = observed.
     visible: Mask,
@@ -37,7 +37,7 @@ pub(super) struct Delta {
     /// Its standard deviation, weighted alike.
     pub std: Raster,
     /// How much it counts.
-    weight: Vec<f32>,
+    weight: Raster,
 }
 
 impl View {
@@ -78,7 +78,9 @@ impl View {
             }
             None => soft(&image, &survey.mean),
         };
-        let reference = reference.map(|(prediction, observed, _)| (prediction, observed));
+        let reference = reference.map(|(prediction, observed, _)| {
+            (prediction.select_bands(&plan.guides.bands), observed)
+        });
         let mut guides = smooth.select_bands(&plan.guides.bands);
         let coarse = plan
             .coarse
@@ -121,12 +123,11 @@ impl View {
             of_scene,
         );
         let guide = match (&self.reference, &self.coarse) {
-            (Some((prediction, observed)), _) => {
-                let restored = prediction.crop(local).select_bands(&plan.guides.bands);
-                let guide = Guide::from_reference(&restored, &observed.crop(local));
-                Some(guide)
-            }
-            (None, Some(delta)) => Some(delta.guide(local, self.context)),
+            (Some((prediction, observed)), _) => Some(Guide::from_reference(
+                &prediction.crop(local),
+                &observed.crop(local),
+            )),
+            (None, Some(delta)) => Some(delta.guide(local)),
             (None, None) => None,
         };
         Tile {
@@ -157,17 +158,16 @@ impl Delta {
         Self {
             change: coarse::delta(&coarse::enlarge(&estimate.mean, context), filled, &weight),
             std,
-            weight,
+            weight: Raster {
+                bands: 1,
+                height: context.height,
+                width: context.width,
+                data: weight,
+            },
         }
     }
 
-    fn guide(&self, local: Window, context: Window) -> Guide {
-        let weight = Raster {
-            bands: 1,
-            height: context.height,
-            width: context.width,
-            data: self.weight.clone(),
-        };
-        Guide::from_coarse(self.change.crop(local), &weight.crop(local).data)
+    fn guide(&self, local: Window) -> Guide {
+        Guide::from_coarse(self.change.crop(local), &self.weight.crop(local).data)
     }
 }

@@ -1,5 +1,6 @@
 //! The classical way to use another date: local linear regression, band by band.
 
+use unclouded_core::raster::summed_area::SummedArea;
 use unclouded_core::raster::{Mask, Raster};
 
 /// Half side of the window, pixels: 41 x 41.
@@ -40,51 +41,28 @@ pub fn local_regression(
     out
 }
 
-/// Summed-area tables of 1, x, y, xx and xy.
-struct Sums {
-    height: usize,
-    width: usize,
-    tables: [Vec<f64>; 5],
-}
+/// Summed-area tables of 1, x, y, xx and xy over the pixels that both images show.
+struct Sums([SummedArea; 5]);
 
 impl Sums {
     fn new(image: &[f32], reference: &[f32], both: &Mask) -> Self {
-        let (height, width) = (both.height, both.width);
-        let side = width + 1;
-        let mut tables: [Vec<f64>; 5] = std::array::from_fn(|_| vec![0.0; (height + 1) * side]);
-        for row in 0..height {
-            let mut line = [0.0; 5];
-            for col in 0..width {
-                let at = row * width + col;
-                if both.data[at] {
-                    let (x, y) = (f64::from(reference[at]), f64::from(image[at]));
-                    for (sum, term) in line.iter_mut().zip([1.0, x, y, x * x, x * y]) {
-                        *sum += term;
-                    }
+        Sums(std::array::from_fn(|term| {
+            SummedArea::new(both.height, both.width, |at| {
+                if !both.data[at] {
+                    return 0.0;
                 }
-                for (table, sum) in tables.iter_mut().zip(line) {
-                    table[(row + 1) * side + col + 1] = table[row * side + col + 1] + sum;
-                }
-            }
-        }
-        Sums {
-            height,
-            width,
-            tables,
-        }
+                let (x, y) = (f64::from(reference[at]), f64::from(image[at]));
+                [1.0, x, y, x * x, x * y][term]
+            })
+        }))
     }
 
     /// Slope, intercept and number of pixels in the window; none without a pixel.
     fn fit(&self, row: usize, col: usize, radius: usize) -> Option<(f64, f64, f64)> {
-        let (top, left) = (row.saturating_sub(radius), col.saturating_sub(radius));
-        let bottom = (row + radius + 1).min(self.height);
-        let right = (col + radius + 1).min(self.width);
-        let side = self.width + 1;
-        let [n, x, y, xx, xy] = std::array::from_fn(|i| {
-            let table = &self.tables[i];
-            table[bottom * side + right] - table[top * side + right] - table[bottom * side + left]
-                + table[top * side + left]
-        });
+        let [n, x, y, xx, xy] = self
+            .0
+            .each_ref()
+            .map(|table| table.square(row, col, radius));
         if n < 1.0 {
             return None;
         }
