@@ -4,7 +4,7 @@ use std::future::Future;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 
-use super::{MemorySink, MemorySource, Progress, RestoreSettings, restore_async};
+use super::{MemorySink, MemorySource, Progress, RestoreSettings, Written, restore_async};
 use crate::checkpoint::Model;
 use crate::error::Result;
 use crate::raster::Raster;
@@ -51,8 +51,11 @@ pub(super) fn estimate<'a>(
     Box::pin(async move {
         let mut source = MemorySource::new(&small.image, &small.mask, &small.valid);
         let mut sink = MemorySink::new(&small.image);
+        // Always a mean: one draw of the wide colours is a wild one, and nothing nearby holds it.
         let settings = RestoreSettings {
             model_bands: sources.to_vec(),
+            samples: settings.samples.max(model.card.defaults.samples),
+            written: Written::Mean,
             ..settings.clone()
         };
         restore_async(&mut source, &mut sink, model, &settings, progress).await?;

@@ -1,6 +1,7 @@
 //! Restoring with a reference, and wide holes coarse to fine.
 
 use super::*;
+use crate::raster::coarse::Small;
 use crate::restore::{MemorySink, MemorySource};
 
 /// Ground with texture and large forms, `[3, height, width]`.
@@ -107,6 +108,24 @@ fn wide_holes_keep_every_promise() {
     for (i, (a, b)) in done.out.data.iter().zip(&junk.out.data).enumerate() {
         assert!(!done.filled.data[i % (150 * 130)] || a == b, "pixel {i}");
     }
+}
+
+#[test]
+fn one_sample_stands_on_a_mean_of_the_wide_colours() {
+    let model = model(Conditioning::Guided);
+    let small = Small {
+        image: ground(40, 36),
+        mask: Mask::from_fn(40, 36, |r, c| (8..30).contains(&r) && c > 6),
+        valid: Mask::new(40, 36, true),
+    };
+    let single = RestoreSettings {
+        samples: 1,
+        written: Written::Sample,
+        ..settings()
+    };
+    let go = &mut |_| ControlFlow::Continue(());
+    let coarse = pollster::block_on(coarse::estimate(&small, &model, &single, &[0, 1, 2], go));
+    assert!(coarse.unwrap().std.data.iter().any(|std| *std > 0.0));
 }
 
 #[test]
