@@ -137,6 +137,10 @@ pub async fn restore_async(
         width,
         settings.overlap_px,
     );
+    let first_member = RestoreSettings {
+        written: Written::Sample,
+        ..settings.clone()
+    };
     let mut summary = Summary {
         valid_px: survey.valid_px,
         filled_px: survey.masked_px,
@@ -182,6 +186,10 @@ pub async fn restore_async(
         }
         let finished = tiling.finished(row);
         let blended = blender.take_rows(finished.row_end());
+        if sink.wants_sample() {
+            let one = compose::compose(&plan, &first_member, &view, finished, &blended);
+            sink.sample(finished, one.image)?;
+        }
         sink.write(compose::compose(&plan, settings, &view, finished, &blended))?;
     }
     Ok(summary)

@@ -346,13 +346,15 @@ const EVALUATE_EXAMPLES: &str = "\
 Examples:
   unclouded evaluate --clear tiles/ --masks masks/ --json scores.json
   unclouded evaluate --clear tiles/ --masks clouds.npy --seed 1 --samples 4
-  unclouded evaluate --clear clear.tif --masks clouds.tif --save predictions/";
+  unclouded evaluate --clear clear.tif --masks clouds.tif --save predictions/
+  unclouded evaluate --clear tiles/ --masks masks/ --save-all compared/";
 
 /// Score a model and the classical fills on clear images under masks
 ///
 /// Hides what lies under the mask, fills it, and compares with the truth: the model, the
 /// inverse-distance fill (as gdal_fillnodata) and the mean fill. A mask pixel that is not 0 is
-/// hidden. Images under an empty mask are skipped and counted. 8-bit images are scored on
+/// hidden, unless it is nodata. Images under an empty mask are skipped and counted; images that
+/// cannot be used are reported and left out, and the exit code is then 1 (2 if none can). 8-bit images are scored on
 /// 0..255, 16-bit ones as Sentinel-2 reflectance (clipped to 0..10000, divided by 10000).
 #[derive(Debug, Args)]
 #[command(after_help = EVALUATE_EXAMPLES)]
@@ -398,6 +400,14 @@ pub struct EvaluateArgs {
     /// Write the predictions as images into this folder
     #[arg(long, value_name = "DIR")]
     pub save: Option<PathBuf>,
+
+    /// Write all that is compared into this folder: DIR/METHOD/NAME for every method
+    ///
+    /// Besides the methods there are DIR/sample (a single sample of the model), DIR/truth and
+    /// DIR/mask (255 where hidden). 8-bit images of one or three bands become PNG, others
+    /// GeoTIFF.
+    #[arg(long, value_name = "DIR")]
+    pub save_all: Option<PathBuf>,
 }
 
 /// Describe a model or a scene

@@ -8,6 +8,7 @@
 //! | `start` | `command`, `version`, and what the command knows about itself (`device`, `model`, ...) |
 //! | `progress` | `stage` (text), `done` and `total` (counts), `fraction` (0..1 of the stage), `elapsed_seconds`, `eta_seconds` (number or null) |
 //! | `log` | `level` (`info` or `warning`), `message` |
+//! | `result` | `result` (an object of the command): what a run achieved that then ends with `error` because a part of it failed |
 //! | `error` | `exit` (the exit code), `message`, `hint` (text or null); the last line of a run that failed |
 //! | `done` | `exit` (0), `result` (an object of the command); the last line of a run that succeeded |
 //!
@@ -144,6 +145,16 @@ impl Reporter {
         self.clear();
         if self.is_json() {
             self.json_line(&json!({"type": "done", "exit": 0, "result": result}));
+        } else if !text.is_empty() {
+            stdout_line(text);
+        }
+    }
+
+    /// A part of the run failed and will be reported as an error; this is what came of the rest.
+    pub fn partial(&mut self, text: &str, result: Value) {
+        self.clear();
+        if self.is_json() {
+            self.json_line(&json!({"type": "result", "result": result}));
         } else if !text.is_empty() {
             stdout_line(text);
         }

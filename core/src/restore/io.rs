@@ -85,4 +85,16 @@ pub trait SceneSink {
 
     /// Takes the steps of the first ensemble member of a tile, in order, after its batch.
     fn preview(&mut self, _preview: StepPreview) {}
+
+    /// Whether [`sample`](Self::sample) is to be called.
+    fn wants_sample(&self) -> bool {
+        false
+    }
+
+    /// Takes rows as they are with [`Written::Sample`](super::Written::Sample), whatever is
+    /// written: the first ensemble member in the holes. Called before [`write`](Self::write) for
+    /// the same rows.
+    fn sample(&mut self, _window: Window, _image: Raster) -> Result<()> {
+        Ok(())
+    }
 }

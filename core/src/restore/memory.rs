@@ -65,6 +65,8 @@ pub struct MemorySink {
     pub image: Raster,
     /// Their standard deviation; 0 where not filled, and with one sample.
     pub std: Raster,
+    /// The image with the first of the samples where filled, if it is wanted.
+    pub sample: Option<Raster>,
 }
 
 impl MemorySink {
@@ -73,7 +75,14 @@ impl MemorySink {
         MemorySink {
             image: Raster::new(like.bands, like.height, like.width),
             std: Raster::new(like.bands, like.height, like.width),
+            sample: None,
         }
+    }
+
+    /// Also keeps the first of the samples.
+    pub fn with_sample(mut self) -> Self {
+        self.sample = Some(self.image.clone());
+        self
     }
 }
 
@@ -83,6 +92,17 @@ impl SceneSink for MemorySink {
         self.image.paste(row, col, &rows.image);
         if let Some(std) = &rows.std {
             self.std.paste(row, col, std);
+        }
+        Ok(())
+    }
+
+    fn wants_sample(&self) -> bool {
+        self.sample.is_some()
+    }
+
+    fn sample(&mut self, window: Window, image: Raster) -> Result<()> {
+        if let Some(sample) = &mut self.sample {
+            sample.paste(window.row, window.col, &image);
         }
         Ok(())
     }

@@ -317,6 +317,27 @@ fn a_sample_is_one_of_the_ensemble() {
     };
     assert_eq!(with(3, Written::Sample), with(1, Written::Mean));
     assert_ne!(with(3, Written::Sample), with(3, Written::Mean));
+
+    // A sink that wants both gets both from one run.
+    let mut source = MemorySource::new(&scene.image, &scene.mask, &scene.valid);
+    let mut sink = MemorySink::new(&scene.image).with_sample();
+    let settings = RestoreSettings {
+        samples: 3,
+        ..settings()
+    };
+    restore(&mut source, &mut sink, &model, &settings, &mut |_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    let hole = scene.mask.and(&scene.valid);
+    let filled = |image: &Raster| -> Vec<f32> {
+        let values = image.data.iter().enumerate();
+        let values = values.filter(|(at, _)| hole.data[at % hole.data.len()]);
+        values.map(|(_, value)| *value).collect()
+    };
+    assert_eq!(filled(&sink.image), filled(&with(3, Written::Mean)));
+    let sample = sink.sample.expect("a sample was asked for");
+    assert_eq!(filled(&sample), filled(&with(3, Written::Sample)));
 }
 
 #[test]

@@ -2,48 +2,40 @@
 
 mod images;
 mod masks;
+mod pair;
 mod report;
 mod rival;
+mod save;
 mod uncertainty;
 
-use std::ops::ControlFlow;
-use std::time::Instant;
-
-use unclouded_core::checkpoint::Model;
-use unclouded_core::metrics::{Scores, score_both};
-use unclouded_core::raster::{Mask, Raster, fill};
-use unclouded_core::restore::{self as core, MemorySink, MemorySource, RestoreSettings};
-
-use self::images::{Example, Images};
+use self::images::Images;
 use self::masks::MaskSource;
+use self::pair::{Bench, METHODS};
 use self::report::{Method, Report};
+use self::save::Folders;
 use self::uncertainty::Uncertainty;
-use super::restore::positions;
-use super::settings::{check_output, check_run, core_settings, reflectance_scale};
+use super::settings::{check_output, check_run, core_settings};
 use crate::cli::EvaluateArgs;
 use crate::device;
-use crate::failure::{Failure, Result};
+use crate::failure::{Exit, Failure, Result};
 use crate::gdal_io::pending::PendingFile;
-use crate::gdal_io::rgb;
 use crate::interrupt;
 use crate::models::Checkpoint;
 use crate::progress::Reporter;
 
-/// How far the inverse-distance baseline looks: the default of gdal_fillnodata.
-const IDW_DISTANCE_PX: usize = 100;
-/// The methods, in the order they are printed; the names are keys of the JSON. `fill` is what the
-/// network starts from, without the network; `regression` needs a reference.
-const METHODS: [&str; 5] = ["unclouded", "fill", "regression", "idw", "mean"];
-
-/// Run the command.
+/// Run the command. An image that cannot be worked with is reported and left out; the others are
+/// scored all the same.
 ///
 /// # Errors
-/// Exit 2 for arguments and inputs that cannot be worked with, exit 1 when the work fails, 130
-/// when it is interrupted.
+/// Exit 2 for arguments that cannot be worked with and if no image can, exit 1 when the work
+/// fails or, after everything else is done, when some images were left out, 130 when it is
+/// interrupted.
 pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
     check_run(&args.run)?;
+    let mut inputs = vec![args.clear.as_path(), args.masks.as_path()];
+    inputs.extend(args.reference.as_deref());
     if let Some(path) = &args.json {
-        check_output("--json", path, true, &[&args.clear, &args.masks])?;
+        check_output("--json", path, true, &inputs)?;
     }
     let images = Images::find(&args.clear, args.limit)?;
     let references = match &args.reference {
@@ -51,9 +43,8 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
         None => None,
     };
     let masks = MaskSource::open(&args.masks, &images, args.run.seed)?;
-    if let Some(folder) = &args.save {
-        images::prepare_folder(folder, &[&args.clear, &args.masks])?;
-    }
+    let (own, all) = (args.save.as_deref(), args.save_all.as_deref());
+    let folders = Folders::prepare(own, all, &images, &inputs)?;
     let checkpoint = Checkpoint::find(args.run.model.as_deref())?;
     let card = checkpoint.card()?;
     let device = device::choose(args.run.device)?;
@@ -66,70 +57,56 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
     let names: Vec<&'static str> = (METHODS.into_iter())
         .filter(|name| *name != "regression" || args.reference.is_some())
         .collect();
+    let bench = Bench {
+        images: &images,
+        references: references.as_ref(),
+        masks: &masks,
+        methods: &names,
+        model: &model,
+        card: &card,
+        settings: &settings,
+        bands: args.bands.as_deref(),
+        sample: args.save_all.is_some(),
+    };
     let mut methods: Vec<Method> = names.iter().map(|_| Method::default()).collect();
     let mut uncertainty = Uncertainty::default();
+    let mut first_failure = None;
     reporter.stage("evaluate", images.len() as u64);
     for index in 0..images.len() {
         interrupt::check()?;
-        let example = images.read(index)?;
-        let mask = masks.draw(index, &example)?;
-        let hole = mask.and(&example.valid);
-        if !hole.any() {
-            report.skipped += 1;
-        } else if hole.count() == example.valid.count() {
-            return Err(Failure::mismatch(
-                format!("mask of {}", example.name),
-                "some clear pixels",
-                "a mask over the whole image",
-            )
-            .hint("a fill is estimated from clear pixels; leave this image out"));
-        } else {
-            let choice = rgb::choose(&example.info, args.bands.as_deref(), &card.bands)?;
-            if report.images == 0 {
-                reporter.info(format!(
-                    "model bands: {:?} ({})",
-                    choice.bands, choice.reason
-                ));
-            }
-            let model_bands = positions(&choice.bands, &example.info.data_bands());
-            let settings = RestoreSettings {
-                model_bands,
-                reflectance_scale: reflectance_scale(example.info.dtype),
-                ..settings.clone()
-            };
-            let reference = match &references {
-                Some(references) => Some(example.partner(references.read(index)?)?),
-                None => None,
-            };
-            for (name, method) in names.iter().zip(&mut methods) {
-                let started = Instant::now();
-                let (filled, std) =
-                    predict(name, &example, reference.as_ref(), &mask, &model, &settings)?;
-                method.seconds += started.elapsed().as_secs_f64();
-                let stored = example.as_stored(filled, &hole)?;
-                if let Some(std) = std {
-                    uncertainty.add(&spread_and_error(&example, &stored, &std, &hole));
+        match bench.pair(index) {
+            Ok(Some(pair)) => {
+                if report.images == 0 {
+                    let bands = &pair.bands;
+                    reporter.info(format!("model bands: {:?} ({})", bands.bands, bands.reason));
                 }
-                let (full, masked) = score(&example, &stored, &hole);
-                method.full.push(full);
-                method.masked.push(masked);
-                if *name == METHODS[0]
-                    && let Some(folder) = &args.save
-                {
-                    example.save(folder, &stored)?;
+                folders.write(&pair)?;
+                uncertainty.add(&pair.spread);
+                for (method, fill) in methods.iter_mut().zip(pair.fills) {
+                    method.add(&fill);
                 }
+                report.images += 1;
             }
-            report.images += 1;
+            Ok(None) => report.skipped += 1,
+            Err(failure) if failure.exit == Exit::Usage => {
+                let name = images.files()[index].display().to_string();
+                reporter.warning(format!("{name} is left out: {}", failure.message));
+                report.failed.push((name, failure.message.clone()));
+                first_failure.get_or_insert(failure);
+            }
+            Err(failure) => return Err(failure),
         }
         reporter.advance(index as u64 + 1);
     }
     if report.images == 0 {
-        return Err(Failure::mismatch(
-            "masks",
-            "at least one that hides something",
-            "empty ones only",
-        )
-        .hint("a mask pixel that is not 0 is hidden"));
+        return Err(first_failure.unwrap_or_else(|| {
+            Failure::mismatch(
+                "masks",
+                "at least one that hides something",
+                "empty ones only",
+            )
+            .hint("a mask pixel that is not 0 is hidden")
+        }));
     }
     report.finish(&names, &methods, uncertainty.figures());
     let json = report.json();
@@ -140,87 +117,17 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
         })?;
         file.commit()?;
     }
-    reporter.done(&report.table(&names, &methods), json);
-    Ok(())
-}
-
-/// One method's fill of an image, in its units, and the standard deviation it states.
-fn predict(
-    method: &str,
-    example: &Example,
-    reference: Option<&Example>,
-    mask: &Mask,
-    model: &Model,
-    settings: &RestoreSettings,
-) -> Result<(Raster, Option<Raster>)> {
-    let Example { image, valid, .. } = example;
-    // What is hidden is taken away, so that no method can see it.
-    let mut hidden = image.clone();
-    for band in 0..hidden.bands {
-        for (value, masked) in hidden.band_mut(band).iter_mut().zip(&mask.data) {
-            if *masked {
-                *value = 0.0;
-            }
-        }
-    }
-    let smooth = || fill::smooth(&hidden, mask, valid, IDW_DISTANCE_PX);
-    let plain = match method {
-        // Where the search finds nothing gdal_fillnodata leaves a hole; the mean stands in.
-        "idw" => smooth(),
-        "fill" => fill::soft(&hidden, mask, valid, IDW_DISTANCE_PX),
-        "mean" => fill::mean(&hidden, mask, valid),
-        "regression" => match reference {
-            Some(other) => {
-                let (hole, visible) = (valid.and(mask), valid.and_not(mask));
-                let (other, seen) = (&other.image, &other.valid);
-                rival::local_regression(&hidden, &hole, &visible, other, seen, &smooth())
-            }
-            None => smooth(),
-        },
-        _ => {
-            let mut source = MemorySource::new(&hidden, mask, valid);
-            if let Some(other) = reference {
-                source = source.with_reference(&other.image, &other.valid);
-            }
-            let mut sink = MemorySink::new(&hidden);
-            core::restore(&mut source, &mut sink, model, settings, &mut |_| {
-                if interrupt::requested() {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            })?;
-            let std = (settings.samples > 1).then_some(sink.std);
-            return Ok((sink.image, std));
-        }
+    let table = report.table(&names, &methods);
+    let Some(failure) = first_failure else {
+        reporter.done(&table, json);
+        return Ok(());
     };
-    Ok((plain, None))
-}
-
-/// Stated standard deviation and absolute error of every filled value.
-fn spread_and_error(
-    example: &Example,
-    stored: &Raster,
-    std: &Raster,
-    hole: &Mask,
-) -> Vec<(f32, f32)> {
-    let pixels = hole.data.len();
-    (0..stored.data.len())
-        .filter(|at| hole.data[at % pixels])
-        .map(|at| {
-            (
-                std.data[at],
-                (stored.data[at] - example.image.data[at]).abs(),
-            )
-        })
-        .collect()
-}
-
-/// Scores on the full image and in the hole, in the units the figures are published in.
-fn score(example: &Example, prediction: &Raster, hole: &Mask) -> (Scores, Scores) {
-    let (truth, range) = example.for_scoring(&example.image);
-    let (prediction, _) = example.for_scoring(prediction);
-    let all_valid = example.valid.count() == example.valid.data.len();
-    let valid = (!all_valid).then_some(&example.valid);
-    score_both(&truth, &prediction, hole, valid, range)
+    reporter.partial(&table, json);
+    Err(Failure::failed(format!(
+        "{} of {} images could not be used, the first because of: {}",
+        report.failed.len(),
+        images.len(),
+        failure.message
+    ))
+    .hint("the scores are those of the others"))
 }

@@ -1,8 +1,12 @@
 //! `evaluate`: the table, and its JSON, which is a contract.
 
+use std::path::Path;
+
+use gdal::raster::{Buffer, RasterCreationOptions};
+use gdal::{Dataset, DatasetOptions, DriverManager, GdalOpenFlags};
 use serde_json::Value;
 
-use crate::fixtures::{Spec, Type, cloud, write_mask};
+use crate::fixtures::{Spec, Type, cloud, read, write_cloud_mask, write_mask};
 use crate::run::{Run, tests_folder, unclouded};
 
 /// Every figure of the contract is a finite number.
@@ -80,6 +84,145 @@ fn folders_of_pairs() {
     );
     let names: Vec<_> = std::fs::read_dir(&saved).unwrap().collect();
     assert!(names.len() >= 3, "predictions are saved: {names:?}");
+}
+
+/// `evaluate` of a folder `clear` under a folder `masks`, quick settings, plus `more`.
+fn evaluate_folders(folder: &Path, more: &[&str]) -> Run {
+    let mut command = unclouded();
+    command.current_dir(folder).args([
+        "evaluate", "--clear", "clear", "--masks", "masks", "--device", "cpu", "--steps", "1",
+    ]);
+    Run::from(command.args(more).output().unwrap())
+}
+
+/// Folders with pairs of these names, 8-bit and small.
+fn pairs(names: &[&str]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let (clear, masks) = (folder.path().join("clear"), folder.path().join("masks"));
+    std::fs::create_dir_all(&clear).unwrap();
+    std::fs::create_dir_all(&masks).unwrap();
+    let spec = Spec::new().kind(Type::U8);
+    for name in names {
+        spec.write(clear.join(name));
+        write_cloud_mask(masks.join(name), &spec);
+    }
+    folder
+}
+
+#[test]
+fn everything_that_is_compared_can_be_saved() {
+    let folder = pairs(&["a.tif", "b.tif"]);
+    let run = evaluate_folders(folder.path(), &["--samples", "2", "--save-all", "all"]);
+    run.ok();
+    let saved = |part: &str| read(&folder.path().join("all").join(part).join("b.png"));
+    let (truth, hole) = (saved("truth"), &saved("mask")[0]);
+    assert_eq!(truth, read(&folder.path().join("clear/b.tif")));
+    let mut seen = vec![truth.clone()];
+    for part in ["unclouded", "sample", "fill", "idw", "mean"] {
+        let image = saved(part);
+        assert_eq!(image.len(), 3, "{part}");
+        for (band, truth) in image.iter().zip(&truth) {
+            for ((value, truth), hole) in band.iter().zip(truth).zip(hole) {
+                assert!(*hole == 255.0 || value == truth, "{part}: a clear pixel");
+            }
+        }
+        assert!(!seen.contains(&image), "{part} is that of another method");
+        seen.push(image);
+    }
+}
+
+#[test]
+fn a_pair_that_cannot_be_used_is_left_out() {
+    let folder = pairs(&["a.tif", "b.tif", "c.tif", "d.tif", "e.tif"]);
+    let masks = folder.path().join("masks");
+    std::fs::write(masks.join("a.tif"), "no raster").unwrap();
+    write_mask(masks.join("b.tif"), (7, 7), 32643, |_, _| 1);
+    std::fs::remove_file(masks.join("c.tif")).unwrap();
+    std::fs::write(folder.path().join("clear/d.tif"), "no raster").unwrap();
+    let run = evaluate_folders(folder.path(), &["--samples", "1", "--json", "out.json"]);
+    assert_eq!(run.code, Some(1), "{run:#?}");
+    for word in ["a.tif is left out", "c.tif is left out", "4 of 5", "hint:"] {
+        assert!(run.stderr.contains(word), "{word}: {run:#?}");
+    }
+    assert!(run.stdout.contains("4 left out"), "{run:#?}");
+    let text = std::fs::read(folder.path().join("out.json")).unwrap();
+    let report: Value = serde_json::from_slice(&text).unwrap();
+    assert_contract(&report, 1);
+    let failed = report["failed"].as_array().expect("a list");
+    assert_eq!(failed.len(), 4, "{report:#}");
+    let images: Vec<&str> = failed.iter().filter_map(|f| f["image"].as_str()).collect();
+    for name in ["a.tif", "b.tif", "c.tif", "d.tif"] {
+        assert!(images.iter().any(|image| image.ends_with(name)), "{name}");
+    }
+    // Nothing usable is bad input.
+    std::fs::remove_file(masks.join("e.tif")).unwrap();
+    evaluate_folders(folder.path(), &[]).refused(&["mask"]);
+}
+
+/// An RGB image with an alpha band; the left columns are transparent and hold `junk`.
+fn write_transparent(path: &Path, like: &Spec, junk: u8) {
+    let driver = DriverManager::get_driver_by_name("GTiff").unwrap();
+    let options = RasterCreationOptions::from_iter(["PHOTOMETRIC=RGB", "ALPHA=YES"]);
+    let size = (like.width, like.height);
+    let image = driver
+        .create_with_band_type_with_options::<u8, _>(path, size.0, size.1, 4, &options)
+        .unwrap();
+    let opaque = |at: usize| at % size.0 >= 16;
+    for band in 0..4 {
+        let values = (0..size.0 * size.1).map(|at| match (opaque(at), band) {
+            (true, 3) => 255,
+            (false, 3) => 0,
+            (true, _) => (40 + at * 7 % 83 + 20 * band) as u8,
+            (false, _) => junk,
+        });
+        let mut values = Buffer::new(size, values.collect());
+        let mut band = image.rasterband(band + 1).unwrap();
+        band.write((0, 0), size, &mut values).unwrap();
+    }
+    image.close().unwrap();
+}
+
+/// What is transparent, or nodata in the mask, is neither hidden, nor filled from, nor scored.
+#[test]
+fn alpha_and_nodata_are_respected() {
+    let spec = Spec::new().kind(Type::U8);
+    let scores = |junk: u8, beyond: u8| {
+        let folder = pairs(&[]);
+        write_transparent(&folder.path().join("clear/a.tif"), &spec, junk);
+        let mask = folder.path().join("masks/a.tif");
+        write_mask(mask.clone(), (48, 40), spec.epsg, |row, col| match col {
+            0..20 => 1,
+            _ if row > 30 => beyond,
+            _ => u8::from(cloud(48, 40, row, col)),
+        });
+        if beyond != 0 {
+            let options = DatasetOptions {
+                open_flags: GdalOpenFlags::GDAL_OF_UPDATE,
+                ..DatasetOptions::default()
+            };
+            let mask = Dataset::open_ex(&mask, options).unwrap();
+            let mut band = mask.rasterband(1).unwrap();
+            band.set_no_data_value(Some(beyond.into())).unwrap();
+            mask.close().unwrap();
+        }
+        evaluate_folders(
+            folder.path(),
+            &["--samples", "1", "--json", "out.json", "--save-all", "all"],
+        )
+        .ok();
+        let text = std::fs::read(folder.path().join("out.json")).unwrap();
+        let report: Value = serde_json::from_slice(&text).unwrap();
+        let saved = read(&folder.path().join("all/unclouded/a.tif"));
+        let clear = read(&folder.path().join("clear/a.tif"));
+        assert_eq!(saved[3], clear[3], "the saved image has the alpha of the image");
+        for (value, alpha) in saved[0].iter().zip(&saved[3]) {
+            assert!(*alpha > 0.0 || *value == f64::from(junk), "{value}");
+        }
+        ["unclouded", "idw", "mean"].map(|method| report["methods"][method]["masked"].clone())
+    };
+    let reference = scores(0, 0);
+    assert_eq!(reference, scores(255, 0), "transparent pixels have a say");
+    assert_eq!(reference, scores(0, 9), "nodata in the mask is taken for a cloud");
 }
 
 #[test]

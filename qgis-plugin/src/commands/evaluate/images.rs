@@ -1,19 +1,17 @@
-//! The clear images of an evaluation: found, read, and their predictions saved.
+//! The clear images of an evaluation: found and read.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gdal::raster::Buffer;
 use unclouded_core::metrics::clip_scale;
 use unclouded_core::raster::{Mask, Raster, Window};
 
 use crate::failure::{Failure, Result};
 use crate::for_dtype;
 use crate::gdal_io::dtype::{DataType, Native};
-use crate::gdal_io::pending::PendingFile;
 use crate::gdal_io::scene::{Scene, SceneInfo};
-use crate::gdal_io::source::read_native;
-use crate::gdal_io::{unreadable, unwritable, writer};
+use crate::gdal_io::source::{hide_transparent, read_native};
+use crate::gdal_io::unreadable;
 
 /// Endings of files that count as images in a folder.
 const ENDINGS: [&str; 5] = ["png", "tif", "tiff", "jpg", "jpeg"];
@@ -61,10 +59,11 @@ impl Images {
         Ok(Images { files })
     }
 
-    /// The images of the same names at `path`, a folder, or the one file for all of them.
+    /// The images of the same names at `path`, a folder, or the one file for all of them. One
+    /// that is missing is found to be when it is read.
     ///
     /// # Errors
-    /// Exit 2 if one is missing.
+    /// Exit 2 if the folder cannot be read.
     pub fn partners(&self, path: &Path) -> Result<Self> {
         if !path.is_dir() {
             let files = vec![path.to_owned(); self.files.len()];
@@ -73,16 +72,10 @@ impl Images {
         let known = list(path)?;
         let partner = |own: &PathBuf| {
             let found = known.iter().find(|other| stem(other) == stem(own));
-            found.cloned().ok_or_else(|| {
-                Failure::mismatch(
-                    "--reference",
-                    format!("an image named {} in {}", stem(own), path.display()),
-                    "none",
-                )
-                .hint("references have the names of the images of --clear")
-            })
+            // A name that is not there: reading it says so, for this image only.
+            found.cloned().unwrap_or_else(|| path.join(stem(own)))
         };
-        let files = self.files.iter().map(partner).collect::<Result<_>>()?;
+        let files = self.files.iter().map(partner).collect();
         Ok(Images { files })
     }
 
@@ -120,13 +113,20 @@ impl Images {
             for_dtype!(info.dtype, T => {
                 let values = read_native::<T>(dataset, band, window)
                     .map_err(|error| unreadable("image", &error))?;
-                let nodata = info.nodata.and_then(<T as Native>::nodata);
+                let nodata = info.missing_value().and_then(<T as Native>::nodata);
                 let places = image.band_mut(position).iter_mut().zip(&mut valid.data);
                 for (value, (place, valid)) in values.into_iter().zip(places) {
                     *valid &= value.is_finite_value() && !value.is_nodata(nodata);
                     *place = if value.is_finite_value() { value.to_f32() } else { 0.0 };
                 }
             });
+        }
+        hide_transparent(&scene, window, &mut valid)?;
+        if !valid.any() {
+            return Err(
+                Failure::mismatch(path.display(), "some pixels with data", "nodata everywhere")
+                    .hint("is the nodata value right? `unclouded info` shows it"),
+            );
         }
         Ok(Example {
             name: stem(path),
@@ -160,8 +160,9 @@ impl Example {
     ///
     /// # Errors
     /// Exit 1 if it holds a value that is not a number.
-    pub fn as_stored(&self, prediction: Raster, hole: &Mask) -> Result<Raster> {
+    pub fn as_stored(&self, prediction: &Raster, hole: &Mask) -> Result<Raster> {
         let mut stored = self.image.clone();
+        let nodata = self.info.missing_value();
         for band in 0..stored.bands {
             let places = stored.band_mut(band).iter_mut().zip(&hole.data);
             for ((place, hole), value) in places.zip(prediction.band(band)) {
@@ -174,7 +175,9 @@ impl Example {
                         self.name
                     )));
                 }
-                *place = for_dtype!(self.info.dtype, T => T::from_fill(*value, None).to_f32());
+                *place = for_dtype!(self.info.dtype, T => {
+                    T::from_fill(*value, nodata.and_then(T::nodata)).to_f32()
+                });
             }
         }
         Ok(stored)
@@ -189,94 +192,6 @@ impl Example {
             _ => (image.clone(), 1.0),
         }
     }
-
-    /// Write a prediction into a folder: 8-bit images of one or three bands as PNG, others as
-    /// GeoTIFF.
-    ///
-    /// # Errors
-    /// Exit 1 if it cannot be written.
-    pub fn save(&self, folder: &Path, prediction: &Raster) -> Result<()> {
-        let picture = self.info.dtype == DataType::U8
-            && matches!(prediction.bands, 1 | 3)
-            && self.info.alpha_band().is_none();
-        let path = folder.join(format!(
-            "{}.{}",
-            self.name,
-            if picture { "png" } else { "tif" }
-        ));
-        let file = PendingFile::new(&path, true)?;
-        if picture {
-            save_png(file.path(), prediction)?
-        } else {
-            self.save_tif(&file, prediction)?
-        }
-        file.commit()
-    }
-
-    fn save_tif(&self, file: &PendingFile, prediction: &Raster) -> Result<()> {
-        let scene = Scene::open(&self.info.path, "image")?;
-        let mut output = writer::create_like(file, &scene, &[])?;
-        let write = || {
-            let size = (prediction.width, prediction.height);
-            for (position, band) in self.info.data_bands().into_iter().enumerate() {
-                let mut values = Buffer::new(size, prediction.band(position).to_vec());
-                output.rasterband(band)?.write((0, 0), size, &mut values)?;
-            }
-            Ok(())
-        };
-        write().map_err(|error| unwritable(file.target(), &error))?;
-        output
-            .flush_cache()
-            .map_err(|error| unwritable(file.target(), &error))
-    }
-}
-
-fn save_png(path: &Path, image: &Raster) -> Result<()> {
-    let pixels = image.pixels();
-    let bytes: Vec<u8> = (0..pixels)
-        .flat_map(|pixel| (0..image.bands).map(move |band| image.data[band * pixels + pixel] as u8))
-        .collect();
-    let color = if image.bands == 3 {
-        image::ColorType::Rgb8
-    } else {
-        image::ColorType::L8
-    };
-    let (width, height) = (image.width as u32, image.height as u32);
-    image::save_buffer_with_format(path, &bytes, width, height, color, image::ImageFormat::Png)
-        .map_err(|error| Failure::failed(format!("cannot write {} ({error})", path.display())))
-}
-
-/// Make the folder for predictions.
-///
-/// # Errors
-/// Exit 2 if it is the folder of an input, exit 1 if it cannot be made.
-pub fn prepare_folder(folder: &Path, inputs: &[&Path]) -> Result<()> {
-    fs::create_dir_all(folder).map_err(|error| {
-        Failure::failed(format!(
-            "cannot make the folder {} ({error})",
-            folder.display()
-        ))
-    })?;
-    let place = folder.canonicalize().ok();
-    let own = |input: &Path| {
-        let input = input.canonicalize().ok()?;
-        match input.is_dir() {
-            true => Some(input),
-            false => input.parent().map(Path::to_owned),
-        }
-    };
-    if inputs
-        .iter()
-        .any(|input| own(input).is_some() && own(input) == place)
-    {
-        return Err(Failure::mismatch(
-            "--save",
-            "another folder than those of the images and masks",
-            folder.display(),
-        )
-        .hint("predictions have the names of the images and would replace the inputs"));
-    }
-    Ok(())
 }
 
 fn list(folder: &Path) -> Result<Vec<PathBuf>> {

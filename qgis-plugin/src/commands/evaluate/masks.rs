@@ -18,8 +18,10 @@ const MOST_DRAWS: usize = 2000;
 
 /// Where the masks come from.
 pub enum MaskSource {
-    /// One mask file an image, in the order of the images.
-    Files(Vec<PathBuf>),
+    /// A mask file for the one image.
+    File(PathBuf),
+    /// A folder of masks with the names of their images, and which image is which.
+    Folder(PathBuf, Vec<PathBuf>),
     /// Frames to draw from.
     Stack(Stack),
 }
@@ -34,18 +36,14 @@ impl MaskSource {
     /// A folder of `NAME.png` or `NAME.tif`, one mask file for one image, or an .npy stack.
     ///
     /// # Errors
-    /// Exit 2 if a mask is missing or the stack is no stack of masks.
+    /// Exit 2 for one mask with several images, and if the stack is no stack of masks.
     pub fn open(path: &Path, images: &Images, seed: u64) -> Result<Self> {
         if path.extension().is_some_and(|ending| ending == "npy") {
             return Ok(MaskSource::Stack(Stack::read(path, seed)?));
         }
         if path.is_dir() {
-            let files: Result<Vec<PathBuf>> = images
-                .files()
-                .iter()
-                .map(|image| beside(path, image))
-                .collect();
-            return Ok(MaskSource::Files(files?));
+            let images = images.files().to_vec();
+            return Ok(MaskSource::Folder(path.to_owned(), images));
         }
         if images.len() != 1 {
             return Err(Failure::mismatch(
@@ -57,17 +55,20 @@ impl MaskSource {
                 "one mask file goes with one image: name it with --clear FILE, or use --limit 1",
             ));
         }
-        Ok(MaskSource::Files(vec![path.to_owned()]))
+        Ok(MaskSource::File(path.to_owned()))
     }
 
     /// The mask of an image (true = hidden).
     ///
     /// # Errors
-    /// Exit 2 if it cannot be read, differs from the image in size, or no frame covers enough.
+    /// Exit 2 if it is missing, cannot be read, differs from the image in size, or no frame covers enough.
     pub fn draw(&self, index: usize, example: &Example) -> Result<Mask> {
         let (height, width) = (example.image.height, example.image.width);
         match self {
-            MaskSource::Files(files) => read(&files[index], height, width),
+            MaskSource::File(path) => read(path, height, width),
+            MaskSource::Folder(folder, images) => {
+                read(&beside(folder, &images[index])?, height, width)
+            }
             MaskSource::Stack(stack) => stack.draw(index, height, width),
         }
     }
@@ -101,15 +102,14 @@ fn read(path: &Path, height: usize, width: usize) -> Result<Mask> {
         )
         .hint("a mask lies on the grid of its image: cut or warp it, e.g. gdalwarp -r near -ts"));
     }
-    let values = || -> std::result::Result<Vec<f64>, GdalError> {
+    let values = || -> std::result::Result<_, GdalError> {
         let band = dataset.rasterband(1)?;
-        Ok(band
-            .read_as::<f64>((0, 0), size, size, None)?
-            .into_shape_and_vec()
-            .1)
+        let values = band.read_as::<f64>((0, 0), size, size, None)?;
+        Ok((values.into_shape_and_vec().1, band.no_data_value()))
     };
-    let values = values().map_err(|error| unreadable("mask", &error))?;
-    let data = values.into_iter().map(|value| value != 0.0).collect();
+    let (values, nodata) = values().map_err(|error| unreadable("mask", &error))?;
+    let says_cloud = |value: &f64| *value != 0.0 && !value.is_nan() && Some(*value) != nodata;
+    let data = values.iter().map(says_cloud).collect();
     Ok(Mask {
         height,
         width,

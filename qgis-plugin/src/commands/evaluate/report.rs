@@ -7,6 +7,7 @@ use unclouded_core::checkpoint::ModelCard;
 use unclouded_core::metrics::{Scores, mean_scores};
 use unclouded_core::restore::RestoreSettings;
 
+use super::pair::Fill;
 use super::uncertainty::Figures;
 use crate::cli::EvaluateArgs;
 use crate::device::Chosen;
@@ -22,12 +23,23 @@ pub struct Method {
     pub seconds: f64,
 }
 
+impl Method {
+    /// Adds what the method made of one image.
+    pub fn add(&mut self, fill: &Fill) {
+        self.full.push(fill.scores.0);
+        self.masked.push(fill.scores.1);
+        self.seconds += fill.seconds;
+    }
+}
+
 /// What was evaluated, and how.
 pub struct Report {
     /// Images that were scored.
     pub images: usize,
     /// Images left out because their mask hides nothing.
     pub skipped: usize,
+    /// Images left out because they cannot be worked with: the file and the reason.
+    pub failed: Vec<(String, String)>,
     model: Value,
     settings: Value,
     methods: Map<String, Value>,
@@ -46,6 +58,7 @@ impl Report {
         Report {
             images: 0,
             skipped: 0,
+            failed: Vec::new(),
             model: json!({
                 "name": card.name, "sha256": sha256, "bands": card.bands, "version": card.version,
                 "trained_steps": card.training.steps,
@@ -84,10 +97,14 @@ impl Report {
         json!({"model": self.model, "settings": self.settings})
     }
 
-    /// The contract: `images`, `methods`, `uncertainty`, `model`, `settings`.
+    /// The contract: `images`, `failed`, `methods`, `uncertainty`, `model`, `settings`.
     pub fn json(&self) -> Value {
+        let failed = self.failed.iter();
+        let failed: Vec<Value> = failed
+            .map(|(image, reason)| json!({"image": image, "reason": reason}))
+            .collect();
         json!({
-            "images": self.images, "methods": self.methods, "model": self.model,
+            "images": self.images, "failed": failed, "methods": self.methods, "model": self.model,
             "settings": self.settings,
             "uncertainty": self.uncertainty.map(|figures| figures.json()),
         })
@@ -95,8 +112,12 @@ impl Report {
 
     /// For people.
     pub fn table(&self, names: &[&str], methods: &[Method]) -> String {
+        let left_out = match self.failed.len() {
+            0 => String::new(),
+            failed => format!(", {failed} left out (see the warnings)"),
+        };
         let mut text = format!(
-            "{} images, {} skipped (empty mask)\n{:<11}{:^31}{:^33}\n{:<11}{:>8}{:>8}{:>7}{:>8}  {:>8}{:>8}{:>7}{:>8}{:>9}\n",
+            "{} images, {} skipped (empty mask){left_out}\n{:<11}{:^31}{:^33}\n{:<11}{:>8}{:>8}{:>7}{:>8}  {:>8}{:>8}{:>7}{:>8}{:>9}\n",
             self.images,
             self.skipped,
             "",
