@@ -1,7 +1,7 @@
 # unclouded: `make` lists what can be made.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test install-deps lint build plugin qgis-test web web-dist
+.PHONY: help demo test bench install-deps lint build plugin qgis-test web web-dist
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -18,6 +18,9 @@ plugin: ## build dist/unclouded_qgis.zip, the QGIS plugin with the program insid
 
 test: ## everything that must pass: format, lint, tests, Python checks, QGIS plugin, browser page
 	@.ci/test
+
+bench: ## our CPU engine beside PyTorch's, and ours beside diffusers' RePaint (installs PyTorch in target/)
+	@.ci/bench
 
 lint: ## format and lint only
 	cargo fmt --all --check

@@ -9,7 +9,7 @@ pub mod failure;
 pub mod gdal_io;
 pub mod interrupt;
 pub mod models;
-mod optimizer;
+pub mod optimizer;
 pub mod progress;
 pub mod train_config;
 pub mod train_report;
