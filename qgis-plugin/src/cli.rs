@@ -397,6 +397,14 @@ pub struct EvaluateArgs {
     #[arg(long, value_name = "OUT.json")]
     pub json: Option<PathBuf>,
 
+    /// Draw how good the uncertainty is, and some of the fills
+    ///
+    /// A calibration curve (share of errors inside central intervals), the error over the stated
+    /// standard deviation, and up to five examples beside the classical fills and the truth.
+    /// Needs at least two samples.
+    #[arg(long, value_name = "P.png")]
+    pub plot: Option<PathBuf>,
+
     /// Write the predictions as images into this folder
     #[arg(long, value_name = "DIR")]
     pub save: Option<PathBuf>,

@@ -6,6 +6,7 @@ pub mod commands;
 pub mod dataset;
 pub mod device;
 pub mod failure;
+mod font;
 pub mod gdal_io;
 pub mod interrupt;
 pub mod models;

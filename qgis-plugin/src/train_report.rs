@@ -8,6 +8,7 @@ use plotters::prelude::*;
 use unclouded_core::raster::Raster;
 
 use crate::failure::{Failure, Result};
+use crate::font::{self, FAMILY};
 
 /// First line of the log.
 const HEADER: &str = "step,samples,train_loss,val_loss,learning_rate,seconds";
@@ -187,6 +188,7 @@ fn draw_losses(
     train: &[(f64, f64)],
     validation: &[(f64, f64)],
 ) -> std::result::Result<(), Box<dyn std::error::Error>> {
+    font::register();
     let area = SVGBackend::with_string(svg, (800, 450)).into_drawing_area();
     area.fill(&WHITE)?;
     let all = || train.iter().chain(validation);
@@ -199,7 +201,7 @@ fn draw_losses(
         (low - 0.05, high + 0.05)
     };
     let mut chart = ChartBuilder::on(&area)
-        .caption("Training", ("sans-serif", 22))
+        .caption("Training", (FAMILY, 22))
         .margin(12)
         .x_label_area_size(40)
         .y_label_area_size(70)
@@ -284,7 +286,7 @@ pub fn write_grid(path: &Path, rows: &[Vec<Raster>], zoom: usize) -> Result<()> 
 }
 
 /// 1st and 99th percentile of the finite values of the first three bands.
-fn stretch_range(tile: &Raster) -> (f32, f32) {
+pub(crate) fn stretch_range(tile: &Raster) -> (f32, f32) {
     let shown = tile.data.len().min(3 * tile.height * tile.width);
     let mut values: Vec<f32> = tile.data[..shown]
         .iter()
@@ -304,7 +306,13 @@ fn stretch_range(tile: &Raster) -> (f32, f32) {
     }
 }
 
-fn pixel(tile: &Raster, row: usize, col: usize, (low, high): (f32, f32)) -> image::Rgb<u8> {
+/// Colour of a pixel of a tile that is stretched to a range.
+pub(crate) fn pixel(
+    tile: &Raster,
+    row: usize,
+    col: usize,
+    (low, high): (f32, f32),
+) -> image::Rgb<u8> {
     let value = |band: usize| {
         let band = if tile.bands >= 3 { band } else { 0 };
         tile.data[(band * tile.height + row) * tile.width + col]

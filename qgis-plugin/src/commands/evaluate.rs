@@ -3,6 +3,7 @@
 mod images;
 mod masks;
 mod pair;
+mod plot;
 mod report;
 mod rival;
 mod save;
@@ -11,10 +12,11 @@ mod uncertainty;
 use self::images::Images;
 use self::masks::MaskSource;
 use self::pair::{Bench, METHODS};
+use self::plot::Strip;
 use self::report::{Method, Report};
 use self::save::Folders;
 use self::uncertainty::Uncertainty;
-use super::settings::{check_output, check_run, core_settings};
+use super::settings::{check_output, check_run, core_settings, ending};
 use crate::cli::EvaluateArgs;
 use crate::device;
 use crate::failure::{Exit, Failure, Result};
@@ -37,6 +39,10 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
     if let Some(path) = &args.json {
         check_output("--json", path, true, &inputs)?;
     }
+    if let Some(path) = &args.plot {
+        check_output("--plot", path, true, &inputs)?;
+        ending(path, &["png"], "PNG")?;
+    }
     let images = Images::find(&args.clear, args.limit)?;
     let references = match &args.reference {
         Some(path) => Some(images.partners(path)?),
@@ -50,6 +56,10 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
     let device = device::choose(args.run.device)?;
     let model = checkpoint.load(&device.device)?;
     let settings = core_settings(&args.run, &card, Vec::new(), 1, None)?;
+    if args.plot.is_some() && settings.samples < 2 {
+        return Err(Failure::mismatch("--plot", "at least 2 --samples", "1")
+            .hint("the picture is about the spread of several samples; try --samples 8"));
+    }
     let mut report = Report::new(&args, &card, &model.sha256, &settings, &device);
     reporter.start("evaluate", report.header());
     reporter.info(device.describe());
@@ -66,10 +76,11 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
         card: &card,
         settings: &settings,
         bands: args.bands.as_deref(),
-        sample: args.save_all.is_some(),
+        sample: args.save_all.is_some() || args.plot.is_some(),
     };
     let mut methods: Vec<Method> = names.iter().map(|_| Method::default()).collect();
     let mut uncertainty = Uncertainty::default();
+    let mut strip = (args.plot.as_ref()).map(|_| Strip::new(images.len(), names.len()));
     let mut first_failure = None;
     reporter.stage("evaluate", images.len() as u64);
     for index in 0..images.len() {
@@ -82,6 +93,9 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
                 }
                 folders.write(&pair)?;
                 uncertainty.add(&pair.spread);
+                if let Some(strip) = &mut strip {
+                    strip.offer(index, &pair);
+                }
                 for (method, fill) in methods.iter_mut().zip(pair.fills) {
                     method.add(&fill);
                 }
@@ -108,7 +122,14 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
             .hint("a mask pixel that is not 0 is hidden")
         }));
     }
-    report.finish(&names, &methods, uncertainty.figures());
+    let figures = uncertainty.figures();
+    if let (Some(path), Some(strip)) = (&args.plot, &strip) {
+        match &figures {
+            Some(figures) => plot::write(path, &report.title(), figures, strip)?,
+            None => reporter.warning("no --plot: the samples do not differ anywhere"),
+        }
+    }
+    report.finish(&names, &methods, figures);
     let json = report.json();
     if let Some(path) = &args.json {
         let file = PendingFile::new(path, true)?;

@@ -132,6 +132,58 @@ fn everything_that_is_compared_can_be_saved() {
 }
 
 #[test]
+fn the_plot_is_a_picture_of_the_figures_in_the_json() {
+    let folder = pairs(&["a.tif", "b.tif"]);
+    let plotted = ["--samples", "3", "--plot", "p.png", "--json", "out.json"];
+    evaluate_folders(folder.path(), &plotted).ok();
+    let path = folder.path().join("p.png");
+    assert_eq!(&std::fs::read(&path).unwrap()[..8], b"\x89PNG\r\n\x1a\n");
+    // A title, two diagrams, a line of names, and two rows of six tiles with their captions.
+    let tile_px = (1200 - 7 * 8) / 6;
+    let height = 30 + 440 + 30 + 2 * (tile_px + 24) + 8;
+    let picture = Dataset::open(&path).unwrap();
+    assert_eq!(picture.raster_size(), (1200, height));
+    // Something is drawn in every part: the colours of the lines, grey where it is hidden.
+    let bands = read(&path);
+    let count = |rows: std::ops::Range<usize>, color: [f64; 3]| {
+        let at = rows.start * 1200..rows.end * 1200;
+        at.filter(|at| (0..3).all(|band| bands[band][*at] == color[band]))
+            .count()
+    };
+    assert!(
+        count(30..470, [31.0, 90.0, 165.0]) > 1000,
+        "no measured line"
+    );
+    assert!(count(30..470, [120.0; 3]) > 1000, "no line to compare with");
+    assert!(count(470..500, [0.0; 3]) > 100, "no names of columns");
+    for row in 0..2 {
+        let top = 500 + row * (tile_px + 24);
+        assert!(
+            count(top..top + tile_px, [214.0; 3]) > 1000,
+            "nothing hidden"
+        );
+        let colours = count(top..top + tile_px, [255.0; 3]);
+        assert!(colours < 1200 * tile_px / 2, "no tiles in row {row}");
+    }
+
+    let text = std::fs::read(folder.path().join("out.json")).unwrap();
+    let report: Value = serde_json::from_slice(&text).unwrap();
+    let figures = &report["uncertainty"];
+    let number = |value: &Value, key: &str| value[key].as_f64().unwrap();
+    let curve = figures["calibration"].as_array().unwrap();
+    assert_eq!(curve.len(), 11);
+    for pair in curve.windows(2) {
+        assert!(number(&pair[0], "nominal") < number(&pair[1], "nominal"));
+        assert!(number(&pair[0], "observed") <= number(&pair[1], "observed"));
+    }
+    assert_eq!(curve[8]["observed"], figures["coverage_90"]);
+    assert_eq!(figures["by_spread"].as_array().unwrap().len(), 10);
+
+    evaluate_folders(folder.path(), &["--samples", "1", "--plot", "q.png"]).refused(&["--plot"]);
+    evaluate_folders(folder.path(), &["--samples", "2", "--plot", "q.jpg"]).refused(&[".png"]);
+}
+
+#[test]
 fn a_pair_that_cannot_be_used_is_left_out() {
     let folder = pairs(&["a.tif", "b.tif", "c.tif", "d.tif", "e.tif"]);
     let masks = folder.path().join("masks");
@@ -214,7 +266,10 @@ fn alpha_and_nodata_are_respected() {
         let report: Value = serde_json::from_slice(&text).unwrap();
         let saved = read(&folder.path().join("all/unclouded/a.tif"));
         let clear = read(&folder.path().join("clear/a.tif"));
-        assert_eq!(saved[3], clear[3], "the saved image has the alpha of the image");
+        assert_eq!(
+            saved[3], clear[3],
+            "the saved image has the alpha of the image"
+        );
         for (value, alpha) in saved[0].iter().zip(&saved[3]) {
             assert!(*alpha > 0.0 || *value == f64::from(junk), "{value}");
         }
@@ -222,7 +277,11 @@ fn alpha_and_nodata_are_respected() {
     };
     let reference = scores(0, 0);
     assert_eq!(reference, scores(255, 0), "transparent pixels have a say");
-    assert_eq!(reference, scores(0, 9), "nodata in the mask is taken for a cloud");
+    assert_eq!(
+        reference,
+        scores(0, 9),
+        "nodata in the mask is taken for a cloud"
+    );
 }
 
 #[test]

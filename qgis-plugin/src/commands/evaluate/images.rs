@@ -123,10 +123,12 @@ impl Images {
         }
         hide_transparent(&scene, window, &mut valid)?;
         if !valid.any() {
-            return Err(
-                Failure::mismatch(path.display(), "some pixels with data", "nodata everywhere")
-                    .hint("is the nodata value right? `unclouded info` shows it"),
-            );
+            return Err(Failure::mismatch(
+                path.display(),
+                "some pixels with data",
+                "nodata everywhere",
+            )
+            .hint("is the nodata value right? `unclouded info` shows it"));
         }
         Ok(Example {
             name: stem(path),

@@ -92,6 +92,21 @@ impl Report {
         }
     }
 
+    /// In one line: which model, with which settings, on how much.
+    pub fn title(&self) -> String {
+        let text = |value: &Value| match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        format!(
+            "{}: {} images, {} samples of {} steps",
+            text(&self.model["name"]),
+            self.images,
+            self.settings["samples"],
+            self.settings["steps"]
+        )
+    }
+
     /// What is known before the first image.
     pub fn header(&self) -> Value {
         json!({"model": self.model, "settings": self.settings})
@@ -106,7 +121,7 @@ impl Report {
         json!({
             "images": self.images, "failed": failed, "methods": self.methods, "model": self.model,
             "settings": self.settings,
-            "uncertainty": self.uncertainty.map(|figures| figures.json()),
+            "uncertainty": self.uncertainty.as_ref().map(Figures::json),
         })
     }
 
@@ -146,7 +161,7 @@ impl Report {
             }
             let _ = writeln!(text, "{:>9.3}", method.seconds / self.images as f64);
         }
-        if let Some(figures) = self.uncertainty {
+        if let Some(figures) = &self.uncertainty {
             let _ = writeln!(
                 text,
                 "uncertainty: rank correlation with the error {:.2}, {:.0} % of errors in the 90 % interval",

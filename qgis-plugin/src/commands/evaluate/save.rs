@@ -70,7 +70,10 @@ impl Folders {
         save_into("truth", &pair.example.image)?;
         let folder = all.join("mask");
         make(&folder)?;
-        save_mask(&folder.join(format!("{}.png", pair.example.name)), &pair.hole)
+        save_mask(
+            &folder.join(format!("{}.png", pair.example.name)),
+            &pair.hole,
+        )
     }
 }
 
@@ -138,7 +141,12 @@ fn save(pair: &Pair, folder: &Path, image: &Raster) -> Result<()> {
                 (0..image.bands).map(move |band| image.data[band * pixels + pixel] as u8)
             })
             .collect();
-        save_png(file.path(), &bytes, (image.width, image.height), image.bands)?;
+        save_png(
+            file.path(),
+            &bytes,
+            (image.width, image.height),
+            image.bands,
+        )?;
     } else {
         save_tif(example, &file, image, &pair.hole)?;
     }
@@ -176,7 +184,9 @@ fn save_tif(example: &Example, file: &PendingFile, image: &Raster, hole: &Mask) 
         }
         if example.info.mask_band {
             let source = scene.dataset.rasterband(filled[0])?;
-            let mut mask = source.open_mask_band()?.read_as::<u8>((0, 0), size, size, None)?;
+            let mut mask = source
+                .open_mask_band()?
+                .read_as::<u8>((0, 0), size, size, None)?;
             output
                 .rasterband(1)?
                 .open_mask_band()?
