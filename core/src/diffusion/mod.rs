@@ -2,6 +2,9 @@
 
 pub mod conditioning;
 pub mod denoiser;
+#[cfg(feature = "autodiff")]
+pub mod gradient;
+pub mod guidance;
 pub mod loss;
 pub mod network;
 pub mod noise;
