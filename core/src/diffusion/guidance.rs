@@ -79,3 +79,6 @@ impl Denoiser for ClassifierGuided<'_> {
         self.inner.denoise(x, level) + gradient * step
     }
 }
+
+#[cfg(all(test, feature = "autodiff"))]
+mod tests;
