@@ -14,3 +14,4 @@ pub mod prediction;
 pub mod repaint;
 pub mod sampler;
 pub mod schedule;
+pub mod task;

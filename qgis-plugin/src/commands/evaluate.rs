@@ -7,6 +7,7 @@ mod rival;
 mod uncertainty;
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::Instant;
 
 use unclouded_core::checkpoint::Model;
@@ -34,6 +35,8 @@ const IDW_DISTANCE_PX: usize = 100;
 /// The methods, in the order they are printed; the names are keys of the JSON. `fill` is what the
 /// network starts from, without the network; `regression` needs a reference.
 const METHODS: [&str; 5] = ["unclouded", "fill", "regression", "idw", "mean"];
+/// The methods where all of the image is drawn anew: the model, and what it is shown.
+const REDRAWN: [&str; 2] = ["unclouded", "shown"];
 
 /// Run the command.
 ///
@@ -43,19 +46,19 @@ const METHODS: [&str; 5] = ["unclouded", "fill", "regression", "idw", "mean"];
 pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
     check_run(&args.run)?;
     if let Some(path) = &args.json {
-        check_output("--json", path, true, &[&args.clear, &args.masks])?;
+        check_output("--json", path, true, &inputs(&args))?;
     }
     let images = Images::find(&args.clear, args.limit)?;
     let references = match &args.reference {
         Some(path) => Some(images.partners(path)?),
         None => None,
     };
-    let masks = MaskSource::open(&args.masks, &images, args.run.seed)?;
-    if let Some(folder) = &args.save {
-        images::prepare_folder(folder, &[&args.clear, &args.masks])?;
-    }
     let checkpoint = Checkpoint::find(args.run.model.as_deref())?;
     let card = checkpoint.card()?;
+    let masks = MaskSource::of(args.masks.as_deref(), card.task, &images, args.run.seed)?;
+    if let Some(folder) = &args.save {
+        images::prepare_folder(folder, &inputs(&args))?;
+    }
     let device = device::choose(args.run.device)?;
     let model = checkpoint.load(&device.device)?;
     let settings = core_settings(&args.run, &card, Vec::new(), 1, None)?;
@@ -63,9 +66,13 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
     reporter.start("evaluate", report.header());
     reporter.info(device.describe());
 
-    let names: Vec<&'static str> = (METHODS.into_iter())
-        .filter(|name| *name != "regression" || args.reference.is_some())
-        .collect();
+    let redraws = card.task.redraws();
+    let names: Vec<&'static str> = match redraws {
+        true => REDRAWN.to_vec(),
+        false => (METHODS.into_iter())
+            .filter(|name| *name != "regression" || args.reference.is_some())
+            .collect(),
+    };
     let mut methods: Vec<Method> = names.iter().map(|_| Method::default()).collect();
     let mut uncertainty = Uncertainty::default();
     reporter.stage("evaluate", images.len() as u64);
@@ -76,7 +83,7 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
         let hole = mask.and(&example.valid);
         if !hole.any() {
             report.skipped += 1;
-        } else if hole.count() == example.valid.count() {
+        } else if !redraws && hole.count() == example.valid.count() {
             return Err(Failure::mismatch(
                 format!("mask of {}", example.name),
                 "some clear pixels",
@@ -144,6 +151,12 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
     Ok(())
 }
 
+/// The inputs that no output may replace.
+fn inputs(args: &EvaluateArgs) -> Vec<&Path> {
+    let masks = args.masks.as_deref();
+    std::iter::once(args.clear.as_path()).chain(masks).collect()
+}
+
 /// One method's fill of an image, in its units, and the standard deviation it states.
 fn predict(
     method: &str,
@@ -154,6 +167,23 @@ fn predict(
     settings: &RestoreSettings,
 ) -> Result<(Raster, Option<Raster>)> {
     let Example { image, valid, .. } = example;
+    let mut go_on = |_| match interrupt::requested() {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    };
+    if model.card.task.redraws() {
+        // Nodata is filled first: it must not reach the network as a value.
+        let everywhere = Mask::new(image.height, image.width, true);
+        let whole = match valid.data.contains(&false) {
+            true => fill::smooth(image, &valid.invert(), &everywhere, IDW_DISTANCE_PX),
+            false => image.clone(),
+        };
+        let shown = model.card.task.shown(&whole);
+        return match method {
+            "unclouded" => Ok(core::redraw(&shown, valid, model, settings, &mut go_on)?),
+            _ => Ok((shown, None)),
+        };
+    }
     // What is hidden is taken away, so that no method can see it.
     let mut hidden = image.clone();
     for band in 0..hidden.bands {
@@ -183,13 +213,7 @@ fn predict(
                 source = source.with_reference(&other.image, &other.valid);
             }
             let mut sink = MemorySink::new(&hidden);
-            core::restore(&mut source, &mut sink, model, settings, &mut |_| {
-                if interrupt::requested() {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            })?;
+            core::restore(&mut source, &mut sink, model, settings, &mut go_on)?;
             let std = (settings.samples > 1).then_some(sink.std);
             return Ok((sink.image, std));
         }
