@@ -63,6 +63,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             mask,
             conditioning: Some(c),
             levels,
+            class: None,
         };
         let loss = loss::denoising(&unet, Prediction::Edm { sigma_data: 0.7 }, batch);
         let grads = loss.backward();

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::diffusion::prediction::Prediction;
 use crate::diffusion::sampler::Sampler;
 use crate::diffusion::schedule::Schedule;
+use crate::diffusion::task::Task;
 use crate::error::{Error, Result};
 use crate::params::{self, Arrays, Storage};
 use crate::unet::{UNet, UNetConfig};
@@ -36,6 +37,12 @@ pub struct ModelCard {
     pub bands: Vec<String>,
     /// How the network is told what is known.
     pub conditioning: Conditioning,
+    /// What a conditional network makes of it.
+    #[serde(default)]
+    pub task: Task,
+    /// Names of the classes, in the order of their labels; empty without.
+    #[serde(default)]
+    pub classes: Vec<String>,
     /// How values reach and leave the network.
     pub normalization: Normalization,
     /// What the network's output means.
@@ -194,6 +201,7 @@ impl ModelCard {
         };
         self.architecture.validate().map_err(part)?;
         self.schedule.validate().map_err(part)?;
+        self.task.validate().map_err(part)?;
         let wrong = |what: String| {
             Err(Error::Checkpoint {
                 what,
@@ -212,6 +220,20 @@ impl ModelCard {
             return wrong(format!(
                 "expected {expected} conditioning bands, got {}",
                 self.architecture.conditioning_bands
+            ));
+        }
+        let classes = self.architecture.classes.unwrap_or(0);
+        if !self.classes.is_empty() && self.classes.len() != classes {
+            return wrong(format!(
+                "expected {classes} names of classes, got {}",
+                self.classes.len()
+            ));
+        }
+        if self.task.redraws() && self.conditioning != Conditioning::Concat {
+            return wrong(format!(
+                "expected concat conditioning for {}, got {:?}",
+                self.task.name(),
+                self.conditioning
             ));
         }
         if let Prediction::Edm { sigma_data } = self.prediction

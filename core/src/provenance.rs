@@ -35,6 +35,9 @@ pub struct Provenance {
     pub checkpoint_name: String,
     /// SHA-256 of the checkpoint file, 64 hexadecimal digits.
     pub checkpoint_sha256: String,
+    /// How it was filled, e.g. `concat`.
+    #[serde(default)]
+    pub method: String,
     /// Name of the sampler.
     pub sampler: String,
     /// Steps of the sampler.
@@ -69,6 +72,7 @@ impl Provenance {
             ("VERSION", self.version.clone()),
             ("CHECKPOINT", self.checkpoint_name.clone()),
             ("CHECKPOINT_SHA256", self.checkpoint_sha256.clone()),
+            ("METHOD", self.method.clone()),
             ("SAMPLER", self.sampler.clone()),
             ("STEPS", self.steps.to_string()),
             ("SAMPLES", self.samples.to_string()),
@@ -95,6 +99,7 @@ mod tests {
             version: "0.1.0".into(),
             checkpoint_name: "s2-rgb".into(),
             checkpoint_sha256: "ab".repeat(32),
+            method: "concat".into(),
             sampler: "heun".into(),
             steps: 5,
             samples: 4,
@@ -119,7 +124,14 @@ mod tests {
     fn tags_name_everything_once() {
         let tags = sample().tags();
         let find = |key: &str| tags.iter().filter(|(k, _)| k == key).count();
-        for key in ["SEED", "STEPS", "SAMPLER", "CHECKPOINT_SHA256", "VERSION"] {
+        for key in [
+            "SEED",
+            "STEPS",
+            "METHOD",
+            "SAMPLER",
+            "CHECKPOINT_SHA256",
+            "VERSION",
+        ] {
             assert_eq!(find(&format!("UNCLOUDED_{key}")), 1, "{key}");
         }
         assert!(tags.contains(&("UNCLOUDED_MODEL_BANDS".into(), "4,3,2".into())));

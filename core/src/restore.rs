@@ -10,8 +10,10 @@ mod coarse;
 mod compose;
 mod io;
 mod memory;
+mod method;
 mod pause;
 mod predict;
+mod redraw;
 mod settings;
 mod survey;
 #[cfg(test)]
@@ -22,6 +24,10 @@ use std::ops::ControlFlow;
 
 pub use io::{FilledRows, Reference, SceneSink, SceneSource, SceneWindow, StepPreview};
 pub use memory::{MemorySink, MemorySource};
+pub use method::Method;
+#[cfg(not(target_family = "wasm"))]
+pub use redraw::redraw;
+pub use redraw::redraw_async;
 pub use settings::{RestoreSettings, Written};
 
 use crate::checkpoint::{Conditioning, Model};
@@ -93,6 +99,7 @@ pub async fn restore_async(
 ) -> Result<Summary> {
     let (height, width) = source.size();
     settings::check(settings, source.bands(), model)?;
+    settings::check_fills(model)?;
     let tiling = Tiling::new(height, width, settings.tile_px, settings.overlap_px)?;
     let levels = model
         .card
@@ -107,7 +114,7 @@ pub async fn restore_async(
     // outlier matters.
     let full = settings.reflectance_scale.unwrap_or(survey.contrast);
     let floor = (floor * full).max(f32::MIN_POSITIVE / f32::EPSILON);
-    let steps = levels.len() - 1;
+    let steps = settings.reports(&model.card, &levels);
     let mut meter = Meter {
         done: 0,
         total: survey.batches(settings.samples, settings.batch) * steps,

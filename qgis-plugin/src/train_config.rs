@@ -6,6 +6,7 @@ mod validate;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use unclouded_core::diffusion::task::Task;
 use unclouded_core::unet::UNetConfig;
 
 use crate::dataset::file_problem;
@@ -29,6 +30,9 @@ pub struct TrainConfig {
     /// What the network is told besides the tile.
     #[serde(default)]
     pub hints: HintConfig,
+    /// What a conditional network is to make of what it is shown.
+    #[serde(default)]
+    pub task: Task,
     /// The network's architecture.
     #[serde(default)]
     pub model: UNetConfig,
@@ -72,6 +76,9 @@ pub struct DataConfig {
     /// Use at most this many images for training, evenly spaced over the sorted names.
     #[serde(default)]
     pub limit: Option<usize>,
+    /// Whether the folder of an image is its class, told to the network.
+    #[serde(default)]
+    pub class_folders: bool,
     /// Short name of the data for the model card.
     #[serde(default)]
     pub name: String,
@@ -321,7 +328,7 @@ impl TrainConfig {
         let mut config: Self = toml::from_str(text).map_err(|error| {
             Failure::mismatch(
                 "recipe",
-                "the sections [data], [masks], [augment], [hints], [model], [diffusion], [train], [output]",
+                "the sections [data], [masks], [augment], [hints], [task], [model], [diffusion], [train], [output]",
                 error.to_string().trim(),
             )
             .hint("compare with a recipe that lies beside a bundled model")

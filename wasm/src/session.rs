@@ -162,6 +162,7 @@ impl Session {
             version: env!("CARGO_PKG_VERSION").into(),
             checkpoint_name: model.card.name.clone(),
             checkpoint_sha256: model.sha256.clone(),
+            method: settings.method_for(&model.card).name().into(),
             sampler: settings.sampler.name().into(),
             steps: settings.steps,
             samples: settings.samples,

@@ -7,6 +7,7 @@
 use burn::tensor::Tensor;
 
 use super::denoiser::{Denoiser, NoiseLevel};
+use super::task::Task;
 use crate::checkpoint::Conditioning;
 use crate::raster::guide::{self, Guide};
 use crate::raster::normalize::TileNorm;
@@ -57,11 +58,15 @@ pub struct Prepared {
     pub filled: Raster,
     /// The tile's mean and contrast.
     pub norm: TileNorm,
+    /// The class, below 0 where the network is not told; none without classes.
+    pub class: Option<i32>,
 }
 
 /// How a conditioned example is prepared.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Preparation {
+    /// What the network makes of what it is shown.
+    pub task: Task,
     /// Which channels the network is given.
     pub conditioning: Conditioning,
     /// Bound of the fill's search, pixels.
@@ -92,6 +97,9 @@ pub fn prepare(
     hint: &Hint,
     how: &Preparation,
 ) -> Prepared {
+    if how.task.redraws() {
+        return prepare_redrawn(truth, valid, how);
+    }
     let unknown = mask.or(&valid.invert());
     // Nodata is filled like a hole: the network never sees its value.
     let everywhere = Mask::new(truth.height, truth.width, true);
@@ -121,7 +129,27 @@ pub fn prepare(
         }
     };
     let norm = TileNorm::from_visible(truth, &unknown.invert(), how.floor);
-    let counted = mask.and(valid);
+    let conditioning = channels(how.conditioning, &filled, &unknown, guide.as_ref(), &norm);
+    example(truth, filled, mask.and(valid), conditioning, norm)
+}
+
+/// The training example of a network that draws the whole tile anew from what its task shows.
+fn prepare_redrawn(truth: &Raster, valid: &Mask, how: &Preparation) -> Prepared {
+    let shown = how.task.shown(truth);
+    let norm = TileNorm::from_visible(&shown, valid, how.floor);
+    let everything = Mask::new(truth.height, truth.width, true);
+    let conditioning = channels(how.conditioning, &shown, &everything, None, &norm);
+    example(truth, shown, valid.clone(), conditioning, norm)
+}
+
+/// The residual of a tile to `filled` where it counts.
+fn example(
+    truth: &Raster,
+    filled: Raster,
+    counted: Mask,
+    conditioning: Vec<f32>,
+    norm: TileNorm,
+) -> Prepared {
     let pixels = truth.height * truth.width;
     let residual = |i: usize| match counted.data[i % pixels] {
         true => (truth.data[i] - filled.data[i]) / norm.scale,
@@ -129,7 +157,7 @@ pub fn prepare(
     };
     Prepared {
         size: (truth.bands, truth.height, truth.width),
-        conditioning: channels(how.conditioning, &filled, &unknown, guide.as_ref(), &norm),
+        conditioning,
         clean: (0..truth.data.len()).map(residual).collect(),
         mask: counted
             .data
@@ -138,6 +166,7 @@ pub fn prepare(
             .collect(),
         filled,
         norm,
+        class: None,
     }
 }
 
@@ -153,6 +182,7 @@ pub fn prepare_unconditional(truth: &Raster, valid: &Mask, floor: f32) -> Prepar
         mask: valid.data.iter().map(|m| f32::from(u8::from(*m))).collect(),
         filled: truth.clone(),
         norm,
+        class: None,
     }
 }
 

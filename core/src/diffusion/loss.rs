@@ -1,6 +1,6 @@
 //! The training loss: what a batch of clean images costs a network, whatever it predicts.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::denoiser::NoiseLevel;
@@ -60,6 +60,8 @@ pub struct LossBatch {
     pub conditioning: Option<Tensor<4>>,
     /// One level a batch item.
     pub levels: Vec<NoiseLevel>,
+    /// `[batch]` labels, below 0 where the network is not told.
+    pub class: Option<Tensor<1, Int>>,
 }
 
 /// Squared error of the network's own output over the masked pixels, each tile counting the same.
@@ -77,6 +79,7 @@ pub fn denoising(unet: &UNet, prediction: Prediction, batch: LossBatch) -> Tenso
         mask,
         conditioning,
         levels,
+        class,
     } = batch;
     let device = clean.device();
     let [items, bands, _, _] = clean.dims();
@@ -91,7 +94,7 @@ pub fn denoising(unet: &UNet, prediction: Prediction, batch: LossBatch) -> Tenso
     if let Some(conditioning) = conditioning {
         input = Tensor::cat(vec![input * mask.clone(), conditioning], 1);
     }
-    let output = unet.forward(input, per_item(&|l| prediction.scaling(l).c_noise), None);
+    let output = unet.forward(input, per_item(&|l| prediction.scaling(l).c_noise), class);
     let target =
         clean * image(&|l| prediction.target(l).0) + noise * image(&|l| prediction.target(l).1);
     let error = (output - target).square() * mask.clone();

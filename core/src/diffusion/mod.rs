@@ -1,10 +1,17 @@
-//! Schedules, denoisers, samplers, conditioning, noise and losses.
+//! Schedules, denoisers, samplers, conditioning, guidance, inverse problems, noise and losses.
 
+pub mod cold;
 pub mod conditioning;
 pub mod denoiser;
+#[cfg(feature = "autodiff")]
+pub mod gradient;
+pub mod guidance;
+pub mod inverse;
 pub mod loss;
 pub mod network;
 pub mod noise;
 pub mod prediction;
+pub mod repaint;
 pub mod sampler;
 pub mod schedule;
+pub mod task;

@@ -131,9 +131,32 @@ impl Shrunk {
 
 /// A window of the scene from an image [`FACTOR`] times smaller, linear between block centres.
 pub fn enlarge(small: &Raster, window: Window) -> Raster {
+    enlarge_by(small, FACTOR, window)
+}
+
+/// Means of blocks of `factor` by `factor` pixels; the last ones may be cut off.
+pub fn block_means(image: &Raster, factor: usize) -> Raster {
+    let (rows, cols) = (image.height.div_ceil(factor), image.width.div_ceil(factor));
+    let mut small = Raster::new(image.bands, rows, cols);
+    for band in 0..image.bands {
+        let mut counts = vec![0.0f32; rows * cols];
+        let places = small.band_mut(band);
+        for (i, value) in image.band(band).iter().enumerate() {
+            let block = i / image.width / factor * cols + i % image.width / factor;
+            places[block] += value;
+            counts[block] += 1.0;
+        }
+        let blocks = places.iter_mut().zip(counts);
+        blocks.for_each(|(sum, count)| *sum /= count);
+    }
+    small
+}
+
+/// As [`enlarge`], from an image `factor` times smaller.
+pub fn enlarge_by(small: &Raster, factor: usize, window: Window) -> Raster {
     let taps = |first: usize, count: usize, size: usize| -> Vec<(usize, usize, f32)> {
         let tap = |i: usize| {
-            let at = ((i as f32 + 0.5) / FACTOR as f32 - 0.5).clamp(0.0, (size - 1) as f32);
+            let at = ((i as f32 + 0.5) / factor as f32 - 0.5).clamp(0.0, (size - 1) as f32);
             let low = at as usize;
             (low, (low + 1).min(size - 1), at - low as f32)
         };

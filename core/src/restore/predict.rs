@@ -5,20 +5,19 @@ use std::ops::ControlFlow;
 use burn::tensor::{Tensor, TensorData};
 
 use super::RestoreSettings;
+use super::method;
 use crate::checkpoint::{Conditioning, Model, Normalization};
-use crate::diffusion::conditioning::{self, Summation};
-use crate::diffusion::denoiser::{Denoiser, NoiseLevel};
+use crate::diffusion::conditioning;
+use crate::diffusion::denoiser::NoiseLevel;
 use crate::diffusion::network::NetworkDenoiser;
 use crate::diffusion::noise::{NoiseSource, SceneNoise};
+use crate::diffusion::repaint::Known;
 use crate::diffusion::sampler;
 use crate::error::{Error, Result};
 use crate::raster::guide::Guide;
 use crate::raster::normalize::TileNorm;
 use crate::raster::turn::{OF_A_RECTANGLE, OF_A_SQUARE, Turn, inverse, turned};
 use crate::raster::{Mask, Raster, Window};
-
-/// The draw that noises the known pixels of a summation; no sampler gets that far.
-const KNOWN_DRAW: usize = u32::MAX as usize;
 
 /// A tile ready for the network.
 #[derive(Debug, Clone)]
@@ -113,21 +112,11 @@ pub(super) async fn residuals(
         class: None,
     };
     let mut kept: Vec<Tensor<4>> = Vec::new();
-    let mut solve = |denoiser: &dyn Denoiser, noise: &mut SceneNoise| {
-        sampler::sample(
-            settings.sampler,
-            denoiser,
-            x.clone(),
-            levels,
-            settings.eta,
-            noise,
-            &mut |_, _, denoised| {
-                if keep_steps {
-                    kept.push(denoised.clone());
-                }
-                on_step()
-            },
-        )
+    let mut follow = |_: usize, _: &Tensor<4>, denoised: &Tensor<4>| {
+        if keep_steps {
+            kept.push(denoised.clone());
+        }
+        on_step()
     };
     let scaled = |tile: &Tile| {
         let mut filled = padded(tile).0;
@@ -149,19 +138,25 @@ pub(super) async fn residuals(
                 &tile.norm,
             )
         });
-        solve(&network(Some(conditioning), Some(mask)), &mut noise)?
-    } else {
-        let inner = network(None, None);
-        let known = stack(bands, &scaled);
-        let known_noise = noise.draw(KNOWN_DRAW, device);
-        solve(
-            &Summation {
-                inner: &inner,
-                known,
-                mask,
-                noise: known_noise,
-            },
+        sampler::sample(
+            settings.sampler,
+            &network(Some(conditioning), Some(mask)),
+            x,
+            levels,
+            settings.eta,
             &mut noise,
+            &mut follow,
+        )?
+    } else {
+        let image = stack(bands, &scaled);
+        method::unconditional(
+            settings,
+            &network(None, None),
+            Known { image, mask },
+            x,
+            levels,
+            &mut noise,
+            &mut follow,
         )?
     };
     let per_item = bands * size.0 * size.1;

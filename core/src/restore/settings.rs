@@ -1,6 +1,8 @@
 //! How to fill, and whether that fits scene and model.
 
+use super::method::Method;
 use crate::checkpoint::Model;
+use crate::diffusion::repaint::Resampling;
 use crate::diffusion::sampler::Sampler;
 use crate::error::{Error, Result};
 
@@ -38,6 +40,10 @@ pub struct RestoreSettings {
     pub samples: usize,
     /// Which image of the ensemble is written.
     pub written: Written,
+    /// How holes are filled; by default as the model was made to.
+    pub method: Option<Method>,
+    /// How often RePaint goes back up.
+    pub resampling: Resampling,
     /// Steps of the sampler.
     pub steps: usize,
     /// The sampler.
@@ -62,6 +68,12 @@ impl Default for RestoreSettings {
             overlap_px: 16,
             samples: 4,
             written: Written::Mean,
+            method: None,
+            // A tenth of the paper's work: 130 network calls over 30 steps.
+            resampling: Resampling {
+                jump_length: 5,
+                jump_samples: 5,
+            },
             steps: 4,
             sampler: Sampler::DpmSolverPp2m,
             eta: 0.0,
@@ -113,6 +125,7 @@ pub(super) fn check(settings: &RestoreSettings, bands: usize, model: &Model) -> 
             hint: "0 is deterministic",
         });
     }
+    settings.method_for(&model.card).check(&model.card)?;
     if settings.batch == 0 {
         return setting("batch", "at least 1", 0, "8 suits most machines");
     }
@@ -137,4 +150,21 @@ pub(super) fn check(settings: &RestoreSettings, bands: usize, model: &Model) -> 
         });
     }
     Ok(())
+}
+
+/// Whether the model is one that fills holes.
+///
+/// # Errors
+/// [`Error::Setting`].
+pub(super) fn check_fills(model: &Model) -> Result<()> {
+    let card = &model.card;
+    match card.task.redraws() {
+        false => Ok(()),
+        true => Err(Error::Setting {
+            what: "model",
+            expected: "one that fills holes".into(),
+            got: format!("{}, for {}", card.name, card.task.name()),
+            hint: "such a model draws whole images anew: see `unclouded evaluate`",
+        }),
+    }
 }

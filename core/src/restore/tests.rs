@@ -19,6 +19,7 @@ use crate::raster::{Mask, Raster, Window};
 use crate::unet::UNetConfig;
 
 mod guided;
+mod methods;
 
 /// A tiny network whose output is far from zero, through a checkpoint and back.
 fn model(conditioning: Conditioning) -> Model {
@@ -43,6 +44,8 @@ fn model(conditioning: Conditioning) -> Model {
             .for_each(|(v, n)| *v = 0.1 * n);
     }
     let card = ModelCard {
+        task: Default::default(),
+        classes: Vec::new(),
         format: CARD_FORMAT,
         name: "test".into(),
         description: String::new(),

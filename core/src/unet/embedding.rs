@@ -38,7 +38,8 @@ impl NoiseEmbedding {
 
     /// # Shapes
     /// - `c_noise`: `[batch]`, the scalar the network is conditioned on
-    /// - `class`: `[batch]` labels, only for a network built with classes
+    /// - `class`: `[batch]` labels, only for a network built with classes; below 0 as if none
+    ///   were given
     /// - output: `[batch, dim]`, after a final SiLU, ready for the blocks' projections
     pub fn forward(&self, c_noise: Tensor<1>, class: Option<Tensor<1, Int>>) -> Tensor<2> {
         let [batch] = c_noise.dims();
@@ -57,9 +58,10 @@ impl NoiseEmbedding {
         let hidden = activation::silu(dense(&self.fc1, features));
         let mut embedding = dense(&self.fc2, hidden);
         if let (Some(table), Some(class)) = (&self.class, class) {
-            let rows = table.forward(class.reshape([batch, 1]));
+            let told = class.clone().greater_equal_elem(0).float();
+            let rows = table.forward(class.clamp_min(0).reshape([batch, 1]));
             let dim = embedding.dims()[1];
-            embedding = embedding + rows.reshape([batch, dim]);
+            embedding = embedding + rows.reshape([batch, dim]) * told.reshape([batch, 1]);
         }
         activation::silu(embedding)
     }
@@ -75,4 +77,26 @@ pub(super) fn zero_linear(inputs: usize, outputs: usize, device: &Device) -> Lin
 /// Runs a linear layer over the last dimension.
 pub(super) fn apply(layer: &Linear, x: Tensor<3>) -> Tensor<3> {
     kernels::linear(x, layer.weight.val(), layer.bias.as_ref().map(|b| b.val()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a network is trained to see where a label is dropped is what it sees without one.
+    #[test]
+    fn a_label_below_zero_is_none() {
+        let device = Device::flex();
+        let embedding = NoiseEmbedding::new(8, 16, Some(5), &device);
+        let time = Tensor::<1>::from_floats([0.3, 0.3], &device);
+        let label = Tensor::<1, Int>::from_data(TensorData::new(vec![-1i32, 4], [2]), &device);
+        let rows = |t: Tensor<2>| -> Vec<Vec<f32>> {
+            let values: Vec<f32> = t.into_data().iter::<f32>().collect();
+            values.chunks_exact(16).map(<[f32]>::to_vec).collect()
+        };
+        let told = rows(embedding.forward(time.clone(), Some(label)));
+        let free = rows(embedding.forward(time, None));
+        assert_eq!(told[0], free[0]);
+        assert_ne!(told[1], free[1]);
+    }
 }

@@ -11,7 +11,7 @@ mod uncertainty;
 
 use self::images::Images;
 use self::masks::MaskSource;
-use self::pair::{Bench, METHODS};
+use self::pair::{Bench, METHODS, REDRAWN};
 use self::plot::Strip;
 use self::report::{Method, Report};
 use self::save::Folders;
@@ -34,7 +34,8 @@ use crate::progress::Reporter;
 /// interrupted.
 pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
     check_run(&args.run)?;
-    let mut inputs = vec![args.clear.as_path(), args.masks.as_path()];
+    let mut inputs = vec![args.clear.as_path()];
+    inputs.extend(args.masks.as_deref());
     inputs.extend(args.reference.as_deref());
     if let Some(path) = &args.json {
         check_output("--json", path, true, &inputs)?;
@@ -48,11 +49,11 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
         Some(path) => Some(images.partners(path)?),
         None => None,
     };
-    let masks = MaskSource::open(&args.masks, &images, args.run.seed)?;
-    let (own, all) = (args.save.as_deref(), args.save_all.as_deref());
-    let folders = Folders::prepare(own, all, &images, &inputs)?;
     let checkpoint = Checkpoint::find(args.run.model.as_deref())?;
     let card = checkpoint.card()?;
+    let masks = MaskSource::of(args.masks.as_deref(), card.task, &images, args.run.seed)?;
+    let (own, all) = (args.save.as_deref(), args.save_all.as_deref());
+    let folders = Folders::prepare(own, all, &images, &inputs)?;
     let device = device::choose(args.run.device)?;
     let model = checkpoint.load(&device.device)?;
     let settings = core_settings(&args.run, &card, Vec::new(), 1, None)?;
@@ -64,9 +65,12 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
     reporter.start("evaluate", report.header());
     reporter.info(device.describe());
 
-    let names: Vec<&'static str> = (METHODS.into_iter())
-        .filter(|name| *name != "regression" || args.reference.is_some())
-        .collect();
+    let names: Vec<&'static str> = match card.task.redraws() {
+        true => REDRAWN.to_vec(),
+        false => (METHODS.into_iter())
+            .filter(|name| *name != "regression" || args.reference.is_some())
+            .collect(),
+    };
     let bench = Bench {
         images: &images,
         references: references.as_ref(),

@@ -73,6 +73,12 @@ fn model_text(card: &ModelCard, sha256: &str, bytes: usize) -> String {
         card.version,
         bytes as f64 / 1e6,
     );
+    if card.task != Default::default() {
+        let _ = writeln!(text, "  task: {}", card.task.name());
+    }
+    if !card.classes.is_empty() {
+        let _ = writeln!(text, "  classes: {}", card.classes.join(", "));
+    }
     for data in &card.training.data {
         // Writing to a String cannot fail.
         let _ = writeln!(

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use unclouded_core::checkpoint::ModelCard;
 use unclouded_core::diffusion::sampler::Sampler;
-use unclouded_core::restore::RestoreSettings;
+use unclouded_core::restore::{Method, RestoreSettings};
 
 use crate::cli::{Quality, RestoreArgs, RunArgs};
 use crate::failure::{Failure, Result};
@@ -145,6 +145,9 @@ pub fn check_run(run: &RunArgs) -> Result<()> {
     if let Some(sampler) = &run.sampler {
         sampler.parse::<Sampler>()?;
     }
+    if let Some(method) = &run.method {
+        method.parse::<Method>()?;
+    }
     range("--steps", run.steps.unwrap_or(1), 1, MOST_STEPS)?;
     range("--samples", run.samples.unwrap_or(1), 1, MOST_SAMPLES)?;
     range("--tile-px", run.tile_px.unwrap_or(64), 16, LARGEST_TILE_PX)?;
@@ -172,16 +175,23 @@ pub fn core_settings(
         .overlap_px
         .unwrap_or(defaults.overlap_px * tile_px / defaults.tile_px);
     range("--overlap-px", overlap_px, 0, tile_px.saturating_sub(1))?;
-    let sampler = match &run.sampler {
-        Some(name) => name.parse()?,
-        None => defaults.sampler,
-    };
+    let asked: Option<Method> = run.method.as_deref().map(str::parse).transpose()?;
+    let method = asked.unwrap_or(Method::of(card.conditioning));
     let (steps, samples) = match run.quality {
         Some(Quality::Fast) => (2, 2),
         Some(Quality::Balanced) | None => (defaults.steps, defaults.samples),
         Some(Quality::Best) => (6, 16),
     };
+    // A method with steps of its own is not one for two of them, however fast.
+    let (usual, eta, steps) = method.defaults().unwrap_or((defaults.sampler, 0.0, steps));
+    let sampler = match &run.sampler {
+        Some(name) => name.parse()?,
+        None => usual,
+    };
+    method.check(card)?;
     Ok(RestoreSettings {
+        method: Some(method),
+        eta,
         tile_px,
         overlap_px,
         samples: run.samples.unwrap_or(samples.max(least_samples)),
@@ -328,6 +338,7 @@ mod tests {
             (&["-o", "new.tif", "--steps", "0"], "--steps"),
             (&["-o", "new.tif", "--samples", "0"], "--samples"),
             (&["-o", "new.tif", "--sampler", "euler"], "sampler"),
+            (&["-o", "new.tif", "--method", "magic"], "method"),
             (
                 &["-o", "new.tif", "--tile-px", "64", "--overlap-px", "64"],
                 "--overlap-px",

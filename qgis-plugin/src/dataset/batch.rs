@@ -29,6 +29,8 @@ pub struct Example {
     pub reflectance_scale: f32,
     /// What the network is told besides the tile.
     pub hint: Hint,
+    /// The label the network is told, -1 where it is not; none without classes.
+    pub class: Option<i32>,
     /// Index of the image in [`Tiles`].
     pub tile: usize,
 }
@@ -67,6 +69,7 @@ pub struct BatchBuilder {
     masks: Arc<MaskPool>,
     augment: AugmentConfig,
     hints: HintConfig,
+    class_drop: f32,
     seed: u64,
     batch: usize,
 }
@@ -86,9 +89,15 @@ impl BatchBuilder {
             masks,
             augment,
             hints,
+            class_drop: 0.0,
             seed,
             batch,
         }
+    }
+
+    /// The same, which does not tell the class of this share of the training examples.
+    pub fn with_class_drop(self, class_drop: f32) -> Self {
+        Self { class_drop, ..self }
     }
 
     /// The tiles batches are made of.
@@ -117,6 +126,9 @@ impl BatchBuilder {
                 &mut rng,
             );
             self.add_hint(&mut example, &self.hints, self.tiles.train(), &mut rng);
+            if example.class.is_some() && rng.chance(self.class_drop) {
+                example.class = Some(-1);
+            }
             example
         });
         TrainingBatch {
@@ -188,6 +200,7 @@ impl BatchBuilder {
                     valid,
                     reflectance_scale,
                     hint: Hint::None,
+                    class: self.tiles.class(tile),
                     tile,
                 };
             }

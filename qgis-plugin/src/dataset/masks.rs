@@ -5,6 +5,7 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use npyz::{DType, NpyFile, Order};
+use unclouded_core::diffusion::task::Task;
 use unclouded_core::raster::Mask;
 use unclouded_core::raster::turn::turned;
 
@@ -27,6 +28,8 @@ pub struct MaskPool {
     noise_fraction: f32,
     min_cover: f32,
     max_cover: f32,
+    /// Whether all but a rectangle is masked.
+    rectangles: bool,
 }
 
 impl MaskPool {
@@ -59,7 +62,14 @@ impl MaskPool {
             frames,
             min_cover: config.min_cover,
             max_cover: config.max_cover,
+            rectangles: false,
         })
+    }
+
+    /// The masks of a task.
+    pub fn for_task(self, task: Task) -> Self {
+        let rectangles = task == Task::Uncropping;
+        Self { rectangles, ..self }
     }
 
     /// Number of partly masked frames.
@@ -70,6 +80,9 @@ impl MaskPool {
     /// A random mask of `side` by `side` pixels, true = fill, with a cover in the range of the
     /// recipe, at least one pixel masked and one visible.
     pub fn draw(&self, rng: &mut Rng, side: usize) -> Mask {
+        if self.rectangles {
+            return self.draw_rectangle(rng, side);
+        }
         if !rng.chance(self.noise_fraction) {
             for _ in 0..TRIES {
                 let mask = self.crop_frame(rng, side);
@@ -83,6 +96,24 @@ impl MaskPool {
         let most = ((self.max_cover * total).floor() as usize).min(side * side - 1);
         let masked = least + rng.below((most + 1).saturating_sub(least));
         noise_mask::draw(rng, side, masked)
+    }
+
+    /// Visible inside a rectangle whose sides differ by up to a factor of two.
+    fn draw_rectangle(&self, rng: &mut Rng, side: usize) -> Mask {
+        let (low, high) = (1.0 - self.max_cover, 1.0 - self.min_cover);
+        let visible = (low + rng.unit() * (high - low)) * (side * side) as f32;
+        let ratio = (2.0f32).powf(rng.unit() - 0.5);
+        let clamped = |length: f32| (length.round() as usize).clamp(1, side);
+        let height = clamped(visible.sqrt() * ratio);
+        // What the height was cut by goes to the width; both cannot be the whole side.
+        let width =
+            clamped(visible / height as f32).min(if height == side { side - 1 } else { side });
+        let row = rng.below(side - height + 1);
+        let col = rng.below(side - width + 1);
+        let inside = |r: usize, c: usize| {
+            (row..row + height).contains(&r) && (col..col + width).contains(&c)
+        };
+        Mask::from_fn(side, side, |r, c| !inside(r, c))
     }
 
     fn in_range(&self, mask: &Mask) -> bool {

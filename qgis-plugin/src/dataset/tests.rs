@@ -10,6 +10,8 @@ use super::rng::Rng;
 use super::*;
 use crate::train_config::{AugmentConfig, DataConfig, HintConfig, MaskConfig, TrainConfig};
 
+mod tasks;
+
 /// A folder of `count` random RGB tiles `class/class_N.png` and three files that are no tiles.
 fn folder_of_tiles(folder: &Path, count: u64, side: u32) {
     for n in 0..count {

@@ -1,5 +1,7 @@
 //! All tiles of a recipe in memory, divided by the holdout rule.
 
+use std::collections::BTreeSet;
+
 use unclouded_core::raster::{Mask, Raster, fill};
 
 use super::decode::{Pixels, Tile};
@@ -25,6 +27,14 @@ pub struct Tiles {
     tile_px: usize,
     reflectance_scale: Option<f32>,
     skipped: Vec<Skipped>,
+    /// Names of the classes, sorted; empty where folders are no classes.
+    classes: Vec<String>,
+}
+
+/// The class of an image: the folder it lies in.
+fn folder(name: &str) -> &str {
+    let mut parts = name.rsplit(['/', '\\']);
+    parts.nth(1).unwrap_or("")
 }
 
 impl Tiles {
@@ -49,6 +59,7 @@ impl Tiles {
             tile_px: config.tile_px,
             reflectance_scale: config.reflectance_scale,
             skipped,
+            classes: Vec::new(),
         };
         for tile in decoded {
             match tiles.unsuitable(&tile) {
@@ -70,6 +81,10 @@ impl Tiles {
         tiles.train = thin(train, config.limit.unwrap_or(usize::MAX));
         tiles.validation = validation;
         tiles.slots = tiles.train.iter().flat_map(|&i| tiles.pieces(i)).collect();
+        if config.class_folders {
+            let names: BTreeSet<&str> = tiles.tiles.iter().map(|t| folder(&t.name)).collect();
+            tiles.classes = names.into_iter().map(str::to_owned).collect();
+        }
         tiles.warn();
         tiles.check(config)?;
         Ok(tiles)
@@ -130,7 +145,29 @@ impl Tiles {
                 return Err(Failure::mismatch("[data] sources", expected, got).hint(hint));
             }
         }
+        if config.class_folders && self.classes.len() < 2 {
+            return Err(Failure::mismatch(
+                "[data] class_folders",
+                "images in two folders or more, one a class",
+                format!("the folder {:?} alone", self.classes.join("")),
+            )
+            .hint("name the folder above the classes as the source"));
+        }
         Ok(())
+    }
+
+    /// Names of the classes in the order of their labels; empty without.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// The label of an image, where folders are classes.
+    pub fn class(&self, index: usize) -> Option<i32> {
+        let own = folder(&self.tiles[index].name);
+        let found = self
+            .classes
+            .binary_search_by(|class| class.as_str().cmp(own));
+        found.ok().map(|label| label as i32)
     }
 
     /// Number of bands of every tile.

@@ -23,6 +23,9 @@ pub struct DiffusionConfig {
     pub fill_distance_px: usize,
     /// Smallest contrast of a tile, a share of full brightness.
     pub contrast_floor: f32,
+    /// Share of the training examples whose class the network is not told, so that it can be
+    /// guided without a classifier (Ho & Salimans 2022); counts with `class_folders`.
+    pub class_drop: f32,
     /// Sampling settings stored in the checkpoint.
     pub defaults: Defaults,
     /// Calibration of the ensemble's spread, stored in the checkpoint: `factor_90` of
@@ -46,6 +49,7 @@ impl Default for DiffusionConfig {
             },
             fill_distance_px: 100,
             contrast_floor: 0.004,
+            class_drop: 0.1,
             defaults: Defaults {
                 sampler: Sampler::DpmSolverPp2m,
                 steps: 4,

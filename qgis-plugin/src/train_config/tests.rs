@@ -55,6 +55,19 @@ fn each_mistake_is_named() {
         ("[train]", "ema_decay = 1.0", "ema_decay"),
         ("[train]", "batch = 0", "batch"),
         ("[train]", "colour = 1", "colour"),
+        ("[task]", "name = 'sharpening'", "sharpening"),
+        ("[task]", "name = 'super-resolution'\nfactor = 1", "factor"),
+        (
+            "[model]",
+            "base_channels = 32\nmultipliers = [1]\nblocks_per_level = 1\nclasses = 10",
+            "classes",
+        ),
+        ("[diffusion]", "class_drop = 2.0", "class_drop"),
+        (
+            "[diffusion]",
+            "conditioning = 'none'\n[task]\nname = 'colourisation'",
+            "task",
+        ),
     ] {
         let error = with(section, line).unwrap_err();
         assert!(error.to_string().contains(named), "{line}: {error}");
@@ -80,4 +93,20 @@ fn missing_sources_are_found_before_training() {
     std::fs::create_dir(folder.path().join("tiles")).unwrap();
     assert!(TrainConfig::load(&recipe).is_ok());
     assert!(TrainConfig::load(&folder.path().join("none.toml")).is_err());
+}
+
+#[test]
+fn the_task_is_chosen_in_the_recipe() {
+    assert_eq!(with("[masks]", "").unwrap().task, Task::CloudRemoval);
+    for (line, task) in [
+        ("name = 'cloud-removal'", Task::CloudRemoval),
+        ("name = 'uncropping'", Task::Uncropping),
+        ("name = 'colourisation'", Task::Colourisation),
+        (
+            "name = 'super-resolution'\nfactor = 4",
+            Task::SuperResolution { factor: 4 },
+        ),
+    ] {
+        assert_eq!(with("[task]", line).unwrap().task, task);
+    }
 }

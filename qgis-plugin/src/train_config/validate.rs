@@ -1,6 +1,7 @@
 //! The ranges of a recipe's values, checked once.
 
 use unclouded_core::checkpoint::Conditioning;
+use unclouded_core::diffusion::task::Task;
 use unclouded_core::unet::UNetConfig;
 
 use super::TrainConfig;
@@ -133,6 +134,7 @@ impl TrainConfig {
             ("[masks] noise_fraction", self.masks.noise_fraction),
             ("[hints] reference", self.hints.reference),
             ("[hints] coarse", self.hints.coarse),
+            ("[diffusion] class_drop", self.diffusion.class_drop),
             ("[augment] band_permutation", augment.band_permutation),
             ("[augment] band_mix", augment.band_mix),
             ("[augment] band_repeat", augment.band_repeat),
@@ -167,6 +169,29 @@ impl TrainConfig {
             "guided with [hints], concat or none without",
             format!("{:?} with hints {hints}", self.diffusion.conditioning).to_lowercase(),
             "a guided network learns from hints, others cannot take them",
+        )?;
+        self.task.validate()?;
+        let conditional = self.diffusion.conditioning != Conditioning::None;
+        check(
+            conditional || self.task == Task::default(),
+            "[task]",
+            "conditioning = \"concat\"",
+            "conditioning = \"none\"",
+            "an unconditional network is shown nothing: leave [task] out",
+        )?;
+        check(
+            !(self.task.redraws() && guided),
+            "[diffusion] conditioning",
+            format!("concat for {}", self.task.name()),
+            "guided",
+            "hints are for holes",
+        )?;
+        check(
+            self.model.classes.is_none(),
+            "[model] classes",
+            "nothing",
+            format!("{:?}", self.model.classes),
+            "set [data] class_folders = true: the folders say how many classes there are",
         )?;
         for (what, value) in [
             ("[augment] gain_jitter", augment.gain_jitter),

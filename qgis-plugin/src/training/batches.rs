@@ -1,11 +1,12 @@
 //! From examples in input units to tensors in network units.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use unclouded_core::checkpoint::Conditioning;
 use unclouded_core::diffusion::conditioning::{self, Preparation, Prepared};
 use unclouded_core::diffusion::denoiser::NoiseLevel;
 use unclouded_core::diffusion::loss::LossBatch;
 use unclouded_core::diffusion::noise::gaussian_stream;
+use unclouded_core::diffusion::task::Task;
 
 use crate::dataset::Example;
 use crate::train_config::DiffusionConfig;
@@ -20,10 +21,10 @@ pub enum Stream {
 }
 
 /// Brings examples into network units: fill, contrast, residual.
-pub fn prepare(examples: &[Example], config: &DiffusionConfig) -> Vec<Prepared> {
+pub fn prepare(examples: &[Example], config: &DiffusionConfig, task: Task) -> Vec<Prepared> {
     let one = |example: &Example| {
         let floor = config.contrast_floor * example.reflectance_scale;
-        match config.conditioning {
+        let prepared = match config.conditioning {
             Conditioning::None => {
                 conditioning::prepare_unconditional(&example.image, &example.valid, floor)
             }
@@ -33,11 +34,16 @@ pub fn prepare(examples: &[Example], config: &DiffusionConfig) -> Vec<Prepared> 
                 &example.valid,
                 &example.hint,
                 &Preparation {
+                    task,
                     conditioning,
                     max_distance_px: config.fill_distance_px,
                     floor,
                 },
             ),
+        };
+        Prepared {
+            class: example.class,
+            ..prepared
         }
     };
     examples.iter().map(one).collect()
@@ -83,5 +89,15 @@ pub fn to_device(
         mask: stack(&|p| &p.mask, 1),
         conditioning: (channels > 0).then(|| stack(&|p| &p.conditioning, channels)),
         levels,
+        class: labels(prepared, device),
+    })
+}
+
+/// `[batch]`; none without classes.
+fn labels(prepared: &[Prepared], device: &Device) -> Option<Tensor<1, Int>> {
+    let labels: Option<Vec<i32>> = prepared.iter().map(|p| p.class).collect();
+    labels.map(|labels| {
+        let count = labels.len();
+        Tensor::from_data(TensorData::new(labels, [count]), device)
     })
 }

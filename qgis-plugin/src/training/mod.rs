@@ -122,8 +122,8 @@ impl<'a> Run<'a> {
             tiles.validation().len(),
             tiles.skipped().len()
         ));
-        let masks = Arc::new(MaskPool::load(&config.masks)?);
-        let architecture = architecture(config, tiles.bands());
+        let masks = Arc::new(MaskPool::load(&config.masks)?.for_task(config.task));
+        let architecture = architecture(config, &tiles);
         // The seed decides the first weights; device generators differ, so build on the CPU.
         let cpu = Device::flex();
         cpu.seed(config.train.seed);
@@ -171,7 +171,8 @@ impl<'a> Run<'a> {
                 config.hints,
                 t.seed,
                 t.batch,
-            ),
+            )
+            .with_class_drop(config.diffusion.class_drop),
             device,
             unet,
             optimizer,
@@ -190,8 +191,9 @@ impl<'a> Run<'a> {
     fn steps(&mut self, reporter: &mut Reporter) -> Result<()> {
         let t = &self.config.train;
         let (builder, diffusion) = (self.builder.clone(), self.config.diffusion.clone());
+        let task = self.config.task;
         let mut prepared = Prefetch::start(self.step, 1, PREFETCH, move |step| {
-            batches::prepare(&builder.train(step).examples, &diffusion)
+            batches::prepare(&builder.train(step).examples, &diffusion, task)
         });
         reporter.stage("training", t.steps);
         let (mut sum, mut count) = (0.0, 0u32);
@@ -315,6 +317,8 @@ impl<'a> Run<'a> {
             architecture: self.architecture.clone(),
             bands: names,
             conditioning: diffusion.conditioning,
+            task: self.config.task,
+            classes: self.builder.tiles().classes().to_vec(),
             normalization: diffusion.normalization(),
             prediction: diffusion.prediction,
             schedule: diffusion.schedule,
@@ -335,12 +339,13 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The recipe's architecture with the bands of its data.
-fn architecture(config: &TrainConfig, bands: usize) -> UNetConfig {
-    let conditioning_bands = config.diffusion.conditioning.channels(bands);
+/// The recipe's architecture with the bands and classes of its data.
+fn architecture(config: &TrainConfig, tiles: &Tiles) -> UNetConfig {
+    let bands = tiles.bands();
     UNetConfig {
         bands,
-        conditioning_bands,
+        conditioning_bands: config.diffusion.conditioning.channels(bands),
+        classes: Some(tiles.classes().len()).filter(|count| *count > 0),
         ..config.model.clone()
     }
 }

@@ -70,7 +70,7 @@ pub fn run(
     for start in (0..total).step_by(BATCH) {
         crate::interrupt::check()?;
         let examples = builder.validation(start, BATCH, total).examples;
-        let prepared = batches::prepare(&examples, &config.diffusion);
+        let prepared = batches::prepare(&examples, &config.diffusion, config.task);
         let key = (config.train.seed, Stream::Validation, start as u64);
         let Some(batch) = batches::to_device(&prepared, &config.diffusion, key, device) else {
             break;
@@ -83,8 +83,12 @@ pub fn run(
             for (i, (example, p)) in examples.iter().zip(&prepared).enumerate() {
                 let range = example.reflectance_scale;
                 let mean = compose(p, &mean, i);
+                let counted = match config.task.redraws() {
+                    true => &example.valid,
+                    false => &example.mask,
+                };
                 let score = |image: &Raster| {
-                    metrics::score_masked(&example.image, image, &example.mask, range).psnr_db
+                    metrics::score_masked(&example.image, image, counted, range).psnr_db
                 };
                 let kind = psnr.entry(kind(&example.hint)).or_default();
                 kind.add(score(&mean), score(&p.filled));
@@ -118,7 +122,7 @@ fn estimate(unet: &UNet, config: &TrainConfig, batch: &LossBatch) -> Result<(Vec
         prediction: config.diffusion.prediction,
         conditioning: batch.conditioning.clone(),
         mask: Some(batch.mask.clone()),
-        class: None,
+        class: batch.class.clone(),
     };
     let [items, bands, height, width] = batch.clean.dims();
     let steps = config.diffusion.defaults.steps;

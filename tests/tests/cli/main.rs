@@ -14,4 +14,5 @@ mod reference;
 mod reproducible;
 mod restore;
 mod run;
+mod tasks;
 mod train;

@@ -43,9 +43,12 @@ pub fn values(arrays: &SafeTensors, name: &str) -> Vec<f64> {
 /// Largest absolute difference; the lengths must agree.
 pub fn max_abs_diff(got: &[f64], expected: &[f64]) -> f64 {
     assert_eq!(got.len(), expected.len());
-    // f64::max would drop a NaN.
+    // f64::max would drop a NaN; once there, it stays.
     got.iter()
         .zip(expected)
         .map(|(a, b)| (a - b).abs())
-        .fold(0.0, |worst, d| if d <= worst { worst } else { d })
+        .fold(
+            0.0,
+            |worst, d| if d > worst || d.is_nan() { d } else { worst },
+        )
 }

@@ -5,6 +5,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use gdal::errors::GdalError;
+use unclouded_core::diffusion::task::Task;
 use unclouded_core::raster::Mask;
 
 use super::images::{Example, Images, stem};
@@ -24,6 +25,8 @@ pub enum MaskSource {
     Folder(PathBuf, Vec<PathBuf>),
     /// Frames to draw from.
     Stack(Stack),
+    /// Everything.
+    Whole,
 }
 
 /// Masks drawn from frames; the same seed and image number give the same mask.
@@ -33,6 +36,29 @@ pub struct Stack {
 }
 
 impl MaskSource {
+    /// What a task asks for: masks, or for one that draws all of the image none.
+    ///
+    /// # Errors
+    /// Exit 2 if there are masks too many or too few, and as [`open`](Self::open).
+    pub fn of(path: Option<&Path>, task: Task, images: &Images, seed: u64) -> Result<Self> {
+        match (path, task.redraws()) {
+            (Some(path), false) => Self::open(path, images, seed),
+            (None, true) => Ok(MaskSource::Whole),
+            (Some(path), true) => Err(Failure::mismatch(
+                "--masks",
+                format!("nothing for a model for {}", task.name()),
+                path.display(),
+            )
+            .hint("it draws all of the image: leave --masks out")),
+            (None, false) => Err(Failure::mismatch(
+                "--masks",
+                "masks to put over the images",
+                "none",
+            )
+            .hint("e.g. --masks clouds.npy; only models that draw whole images go without")),
+        }
+    }
+
     /// A folder of `NAME.png` or `NAME.tif`, one mask file for one image, or an .npy stack.
     ///
     /// # Errors
@@ -70,6 +96,7 @@ impl MaskSource {
                 read(&beside(folder, &images[index])?, height, width)
             }
             MaskSource::Stack(stack) => stack.draw(index, height, width),
+            MaskSource::Whole => Ok(Mask::new(height, width, true)),
         }
     }
 }

@@ -24,6 +24,8 @@ pub const MODEL: &str = "unclouded";
 /// The methods, in the order they are printed; the names are keys of the JSON. `fill` is what the
 /// network starts from, without the network; `regression` needs a reference.
 pub const METHODS: [&str; 5] = [MODEL, "fill", "regression", "idw", "mean"];
+/// The methods where all of the image is drawn anew: the model, and what it is shown.
+pub const REDRAWN: [&str; 2] = [MODEL, "shown"];
 
 /// What the images of a run have in common.
 pub struct Bench<'a> {
@@ -88,7 +90,8 @@ impl Bench<'_> {
         if !hole.any() {
             return Ok(None);
         }
-        if hole.count() == example.valid.count() {
+        let redraws = self.card.task.redraws();
+        if !redraws && hole.count() == example.valid.count() {
             return Err(Failure::mismatch(
                 format!("mask of {}", example.name),
                 "some clear pixels",
@@ -106,7 +109,10 @@ impl Bench<'_> {
             Some(references) => Some(example.partner(references.read(index)?)?),
             None => None,
         };
-        let hidden = hide(&example.image, &mask);
+        let hidden = match redraws {
+            true => self.shown(&example),
+            false => hide(&example.image, &mask),
+        };
         let mut pair = Pair {
             example,
             hole,
@@ -120,6 +126,8 @@ impl Bench<'_> {
             let (filled, more) = if *method == MODEL {
                 let sink = self.restore(&pair, &hidden, reference.as_ref(), &mask, &settings)?;
                 (sink.image, Some((sink.std, sink.sample)))
+            } else if redraws {
+                (hidden.clone(), None)
             } else {
                 let valid = &pair.example.valid;
                 let filled = classical(method, &hidden, reference.as_ref(), &mask, valid);
@@ -141,7 +149,19 @@ impl Bench<'_> {
         Ok(Some(pair))
     }
 
-    /// The model's fill of an image, in its units.
+    /// What a model that draws all of an image is shown of it.
+    fn shown(&self, example: &Example) -> Raster {
+        let Example { image, valid, .. } = example;
+        // Nodata is filled first: it must not reach the network as a value.
+        let everywhere = Mask::new(image.height, image.width, true);
+        let whole = match valid.data.contains(&false) {
+            true => fill::smooth(image, &valid.invert(), &everywhere, IDW_DISTANCE_PX),
+            false => image.clone(),
+        };
+        self.card.task.shown(&whole)
+    }
+
+    /// What the model makes of an image, in its units.
     fn restore(
         &self,
         pair: &Pair,
@@ -150,7 +170,19 @@ impl Bench<'_> {
         mask: &Mask,
         settings: &RestoreSettings,
     ) -> Result<MemorySink> {
-        let mut source = MemorySource::new(hidden, mask, &pair.example.valid);
+        let mut go_on = |_| match interrupt::requested() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        let valid = &pair.example.valid;
+        if self.card.task.redraws() {
+            let (image, std) = core::redraw(hidden, valid, self.model, settings, &mut go_on)?;
+            let mut sink = MemorySink::new(hidden);
+            sink.image = image;
+            sink.std = std.unwrap_or(sink.std);
+            return Ok(sink);
+        }
+        let mut source = MemorySource::new(hidden, mask, valid);
         if let Some(other) = reference {
             source = source.with_reference(&other.image, &other.valid);
         }
@@ -158,13 +190,7 @@ impl Bench<'_> {
         if self.sample {
             sink = sink.with_sample();
         }
-        core::restore(&mut source, &mut sink, self.model, settings, &mut |_| {
-            if interrupt::requested() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        })?;
+        core::restore(&mut source, &mut sink, self.model, settings, &mut go_on)?;
         Ok(sink)
     }
 }
