@@ -5,6 +5,7 @@ pub mod cli;
 pub mod commands;
 pub mod dataset;
 pub mod device;
+pub mod diffusers_folder;
 pub mod failure;
 pub mod gdal_io;
 pub mod interrupt;
