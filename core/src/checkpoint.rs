@@ -281,6 +281,9 @@ impl Model {
     /// [`Error::Checkpoint`] for anything wrong with the bytes.
     pub fn load(bytes: &[u8], device: &Device) -> Result<Self> {
         let (arrays, metadata) = params::from_bytes(bytes)?;
+        if !metadata.contains_key(CARD_KEY) {
+            foreign(&arrays)?;
+        }
         let card = ModelCard::from_metadata(&metadata)?;
         let unet = params::assign(card.architecture.init(device)?, &arrays)?;
         let sha256 = Sha256::digest(bytes)
@@ -294,6 +297,27 @@ impl Model {
             sha256,
         })
     }
+}
+
+/// Says whose weights these are, where their names tell.
+fn foreign(arrays: &Arrays) -> Result<()> {
+    let (what, hint) = if arrays.keys().any(|name| name.starts_with("input_blocks.")) {
+        (
+            "a state dict of guided-diffusion (ADM), which does not say its architecture",
+            "convert it to a diffusers folder first, with diffusers' own scripts",
+        )
+    } else if arrays.keys().any(|name| name.starts_with("down_blocks.")) {
+        (
+            "the weights of a diffusers network, without its configuration",
+            "name the folder with config.json instead of the file in it",
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Error::Checkpoint {
+        what: format!("expected a checkpoint of this program, got {what}"),
+        hint,
+    })
 }
 
 /// Serialises weights and card as one checkpoint.
@@ -381,6 +405,15 @@ mod tests {
         let (arrays, _) = params::from_bytes(&bytes()).unwrap();
         let cardless = params::to_bytes(&arrays, HashMap::new(), Storage::F16).unwrap();
         assert!(refused(&cardless).contains("model card"));
+        for (name, whose) in [
+            ("input_blocks.0.0.weight", "guided-diffusion"),
+            ("down_blocks.0.resnets.0.conv1.bias", "diffusers"),
+        ] {
+            let array = arrays.values().next().unwrap().clone();
+            let other = Arrays::from([(name.to_owned(), array)]);
+            let other = params::to_bytes(&other, HashMap::new(), Storage::F32).unwrap();
+            assert!(refused(&other).contains(whose));
+        }
     }
 
     #[test]

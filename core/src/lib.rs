@@ -34,6 +34,8 @@
 pub mod checkpoint;
 pub mod diffusion;
 pub mod error;
+pub mod generate;
+pub mod interop;
 pub mod kernels;
 pub mod metrics;
 pub mod models;

@@ -62,6 +62,32 @@ pub fn collect<M: Module>(module: &M) -> Arrays {
     collector.arrays
 }
 
+/// Names and shapes of every parameter, without drawing weights that were not drawn yet.
+pub fn shapes<M: Module>(module: &M) -> BTreeMap<String, Vec<usize>> {
+    struct Lister {
+        path: Vec<String>,
+        shapes: BTreeMap<String, Vec<usize>>,
+    }
+    impl ModuleVisitor for Lister {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let shape = param.lazy_shape().to_vec();
+            self.shapes.insert(self.path.join("."), shape);
+        }
+    }
+    let mut lister = Lister {
+        path: Vec::new(),
+        shapes: BTreeMap::new(),
+    };
+    module.visit(&mut lister);
+    lister.shapes
+}
+
 /// Replaces every parameter of a module.
 ///
 /// # Errors
@@ -189,9 +215,14 @@ pub fn from_bytes(bytes: &[u8]) -> Result<(Arrays, HashMap<String, String>)> {
                 .chunks_exact(2)
                 .map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32())
                 .collect(),
+            Dtype::BF16 => view
+                .data()
+                .chunks_exact(2)
+                .map(|b| half::bf16::from_le_bytes([b[0], b[1]]).to_f32())
+                .collect(),
             other => {
                 return Err(Error::Checkpoint {
-                    what: format!("array {name}: expected F16 or F32, got {other:?}"),
+                    what: format!("array {name}: expected F16, BF16 or F32, got {other:?}"),
                     hint: "convert the checkpoint to 16- or 32-bit floats",
                 });
             }
@@ -221,5 +252,29 @@ pub(crate) fn unreadable(error: safetensors::SafeTensorError) -> Error {
     Error::Checkpoint {
         what: format!("not a readable safetensors file ({error})"),
         hint: "the file may be truncated; copy it again",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_precision_of_both_kinds_is_read() {
+        // 1.5 and -2 in bfloat16 and in float16.
+        for (dtype, words) in [
+            (Dtype::BF16, [0x3fc0u16, 0xc000]),
+            (Dtype::F16, [0x3e00, 0xc000]),
+        ] {
+            let data: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+            let view = TensorView::new(dtype, vec![2], &data).unwrap();
+            let bytes = safetensors::serialize([("a", view)], None).unwrap();
+            assert_eq!(from_bytes(&bytes).unwrap().0["a"].values, [1.5, -2.0]);
+        }
+        let data = [0u8; 8];
+        let view = TensorView::new(Dtype::I64, vec![1], &data).unwrap();
+        let bytes = safetensors::serialize([("a", view)], None).unwrap();
+        let error = from_bytes(&bytes).expect_err("whole numbers are no weights");
+        assert!(error.to_string().contains("I64"));
     }
 }

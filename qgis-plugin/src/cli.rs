@@ -1,14 +1,20 @@
 //! The command line as typed. Each command turns its arguments once into validated settings.
 
+mod convert;
 mod evaluate;
+mod generate;
 mod mask;
+mod train;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use self::convert::ConvertArgs;
 pub use self::evaluate::EvaluateArgs;
+pub use self::generate::{GenerateArgs, ImageFormat};
 pub use self::mask::MaskArgs;
+pub use self::train::TrainArgs;
 use crate::device::DeviceChoice;
 use crate::gdal_io::encoding::OffsetChoice;
 use crate::gdal_io::mask::request::MaskFrom;
@@ -43,6 +49,8 @@ pub enum Command {
     Mask(MaskArgs),
     Train(TrainArgs),
     Evaluate(EvaluateArgs),
+    Generate(GenerateArgs),
+    Convert(ConvertArgs),
     Info(InfoArgs),
 }
 
@@ -54,7 +62,8 @@ impl Command {
             Command::Mask(args) => args.progress,
             Command::Train(args) => args.progress,
             Command::Evaluate(args) => args.run.progress,
-            Command::Info(_) => ProgressMode::None,
+            Command::Generate(args) => args.progress,
+            Command::Convert(_) | Command::Info(_) => ProgressMode::None,
         }
     }
 }
@@ -328,30 +337,6 @@ pub enum Quality {
     Balanced,
     /// 16 samples of 6 steps: eight times the time
     Best,
-}
-
-/// Train a model from a recipe
-///
-/// The recipe says which tiles, which network, which schedule and how long. Ctrl-C saves the
-/// state and stops; --resume goes on from there.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  unclouded train recipe.toml --resume")]
-pub struct TrainArgs {
-    /// The recipe
-    #[arg(value_name = "CONFIG.toml")]
-    pub config: PathBuf,
-
-    /// Go on from the state saved last
-    #[arg(long)]
-    pub resume: bool,
-
-    /// Where to compute: auto, cpu, gpu, gpu:1
-    #[arg(long, value_name = "D", default_value = "auto")]
-    pub device: DeviceChoice,
-
-    /// How to show progress
-    #[arg(long, value_enum, value_name = "P", default_value_t)]
-    pub progress: ProgressMode,
 }
 
 /// Describe a model or a scene

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod commands;
 pub mod dataset;
 pub mod device;
+pub mod diffusers_folder;
 pub mod failure;
 mod font;
 pub mod gdal_io;

@@ -1,15 +1,30 @@
 //! A trained network as a [`Denoiser`]: the wrapper that knows what it predicts.
+//!
+//! A network is anything that is a [`Network`]: the U-Net of this project, or one that was built
+//! elsewhere ([`crate::unet::diffusers`]).
 
 use burn::tensor::{Int, Tensor};
 
 use super::denoiser::{Denoiser, NoiseLevel};
 use super::prediction::Prediction;
-use crate::unet::UNet;
 
-/// A U-Net with what it predicts and everything it is conditioned on.
+/// What every architecture offers the denoiser.
+pub trait Network {
+    /// The network's own output, whatever it means.
+    ///
+    /// # Shapes
+    /// - `x`: `[batch, bands + conditioning_bands, height, width]`
+    /// - `c_noise`: `[batch]`, what the network is told as its time
+    /// - `class`: `[batch]` labels, only for a network built with classes
+    /// - output: `[batch, bands, height, width]`
+    fn forward(&self, x: Tensor<4>, c_noise: Tensor<1>, class: Option<Tensor<1, Int>>)
+    -> Tensor<4>;
+}
+
+/// A network with what it predicts and everything it is conditioned on.
 pub struct NetworkDenoiser<'a> {
     /// The network.
-    pub unet: &'a UNet,
+    pub unet: &'a dyn Network,
     /// What its output means.
     pub prediction: Prediction,
     /// Concatenated channels, `[batch, conditioning_bands, height, width]`.

@@ -58,18 +58,7 @@ impl SelfAttention {
                 .reshape([b * heads, tokens, dim])
         };
         let (q, k, v) = (part(0), part(1), part(2));
-        // Scaling q (not the scores) touches tokens * dim values instead of tokens².
-        let q = q * (dim as f64).powf(-0.5);
-        let k = k.swap_dims(1, 2);
-        // The rows of a softmax are independent: in pieces, a large tile need not hold all
-        // tokens² scores at once.
-        let rows = (MAX_SCORES / (b * heads * tokens)).clamp(1, tokens);
-        let piece = |from: usize| {
-            let count = rows.min(tokens - from);
-            let scores = kernels::matmul(q.clone().narrow(1, from, count), k.clone());
-            kernels::matmul(activation::softmax(scores, 2), v.clone())
-        };
-        let mixed = Tensor::cat((0..tokens).step_by(rows).map(piece).collect(), 1)
+        let mixed = attend(q, k, v)
             .reshape([b, heads, tokens, dim])
             .swap_dims(1, 2)
             .reshape([b, tokens, c]);
@@ -78,6 +67,26 @@ impl SelfAttention {
             .reshape([b, c, h, w]);
         x + out
     }
+}
+
+/// `softmax(q kᵀ / sqrt(dim)) v` (Vaswani et al. 2017, eq. 1).
+///
+/// # Shapes
+/// - `q`, `k`, `v` and output: `[batch * heads, tokens, dim]`
+pub(super) fn attend(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>) -> Tensor<3> {
+    let [batch, tokens, dim] = q.dims();
+    // Scaling q (not the scores) touches tokens * dim values instead of tokens².
+    let q = q * (dim as f64).powf(-0.5);
+    let k = k.swap_dims(1, 2);
+    // The rows of a softmax are independent: in pieces, a large tile need not hold all
+    // tokens² scores at once.
+    let rows = (MAX_SCORES / (batch * tokens)).clamp(1, tokens);
+    let piece = |from: usize| {
+        let count = rows.min(tokens - from);
+        let scores = kernels::matmul(q.clone().narrow(1, from, count), k.clone());
+        kernels::matmul(activation::softmax(scores, 2), v.clone())
+    };
+    Tensor::cat((0..tokens).step_by(rows).map(piece).collect(), 1)
 }
 
 /// The value of a norm's affine parameter.

@@ -10,10 +10,10 @@ use super::embedding::{apply, zero_linear};
 use crate::kernels;
 
 /// Epsilon of every group norm.
-pub(super) const NORM_EPS: f64 = 1e-5;
+pub(crate) const NORM_EPS: f64 = 1e-5;
 
 /// Channels a group norm pools at the least; 32 groups at the most, as in the thesis.
-pub(super) fn norm_groups(channels: usize) -> usize {
+pub(crate) fn norm_groups(channels: usize) -> usize {
     (1..=32.min(channels / 4).max(1))
         .rev()
         .find(|groups| channels.is_multiple_of(*groups))

@@ -2,6 +2,7 @@
 
 mod attention;
 mod block;
+pub mod diffusers;
 mod embedding;
 
 use burn::module::Module;
@@ -10,10 +11,12 @@ use burn::nn::{GroupNorm, GroupNormConfig};
 use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::diffusion::network::Network;
 use crate::error::{Error, Result};
 use crate::kernels;
 use attention::{SelfAttention, param};
-use block::{NORM_EPS, ResBlock, conv, norm_groups, run, zero_conv};
+pub(crate) use block::{NORM_EPS, norm_groups};
+use block::{ResBlock, conv, run, zero_conv};
 use embedding::NoiseEmbedding;
 
 /// The shape of a U-Net; everything needed to rebuild it from a checkpoint.
@@ -369,6 +372,17 @@ impl UNet {
             NORM_EPS,
         );
         pixel_shuffle(run(&self.conv_out, h), self.stem)
+    }
+}
+
+impl Network for UNet {
+    fn forward(
+        &self,
+        x: Tensor<4>,
+        c_noise: Tensor<1>,
+        class: Option<Tensor<1, Int>>,
+    ) -> Tensor<4> {
+        UNet::forward(self, x, c_noise, class)
     }
 }
 

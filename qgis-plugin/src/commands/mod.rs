@@ -1,7 +1,9 @@
 //! The commands of the program, one a file.
 
+pub mod convert;
 pub mod dry_run;
 pub mod evaluate;
+pub mod generate;
 pub mod info;
 pub mod mask;
 pub mod restore;
@@ -22,6 +24,8 @@ pub fn run(command: Command, reporter: &mut Reporter) -> Result<()> {
         Command::Mask(args) => mask::run(&args, reporter),
         Command::Train(args) => train::run(&args, reporter),
         Command::Evaluate(args) => evaluate::run(args, reporter),
+        Command::Generate(args) => generate::run(&args, reporter),
+        Command::Convert(args) => convert::run(&args, reporter),
         Command::Info(args) => info::run(args, reporter),
     }
 }

@@ -3,6 +3,7 @@
 pub mod dtype;
 pub mod encoding;
 mod ffi;
+pub mod generated;
 pub mod mask;
 pub mod mask_file;
 pub mod pending;

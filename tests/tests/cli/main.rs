@@ -2,13 +2,16 @@
 //! synthetic scenes, in one test executable (one link, one program built beside it).
 
 mod bad_input;
+mod convert;
 mod encodings;
 mod evaluate;
 mod fixtures;
+mod generate;
 mod gpu;
 mod interrupt;
 mod malformed;
 mod masks;
+mod models;
 mod progress;
 mod reference;
 mod reproducible;

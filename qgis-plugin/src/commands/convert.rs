@@ -1,0 +1,115 @@
+//! `unclouded convert`: a model in the format of another program.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+use unclouded_core::interop::{diffusers, onnx};
+
+use crate::cli::ConvertArgs;
+use crate::device::{self, DeviceChoice};
+use crate::diffusers_folder;
+use crate::failure::{Failure, Result};
+use crate::gdal_io::pending::{self, PendingFile};
+use crate::models::Checkpoint;
+use crate::progress::Reporter;
+
+use super::settings::check_output;
+
+/// What is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Onnx,
+    Diffusers,
+}
+
+/// Run the command.
+///
+/// # Errors
+/// Exit 2 for a model that cannot be read or that the format cannot express, exit 1 if the disk
+/// refuses.
+pub fn run(args: &ConvertArgs, reporter: &mut Reporter) -> Result<()> {
+    let format = format(&args.output)?;
+    let source = Path::new(&args.model);
+    match format {
+        Format::Onnx => check_output("OUT", &args.output, args.overwrite, &[source])?,
+        Format::Diffusers if args.output.exists() => return Err(pending::exists(&args.output)),
+        Format::Diffusers => {}
+    }
+    let cpu = device::choose(DeviceChoice::Cpu)?.device;
+    if source.is_dir() {
+        let (model, notes) = diffusers_folder::load(source, &cpu)?;
+        notes.iter().for_each(|note| reporter.info(note));
+        if format == Format::Onnx {
+            return Err(Failure::mismatch(
+                "OUT",
+                "a folder, for a model that comes from diffusers",
+                args.output.display(),
+            )
+            .hint("only this program's own network is written as ONNX; for diffusers' use its own tools"));
+        }
+        diffusers_folder::write(&args.output, &model.files()?)?;
+    } else {
+        let model = Checkpoint::find(Some(&args.model))?.load(&cpu)?;
+        match format {
+            Format::Onnx => {
+                let bytes = onnx::export(&model)?;
+                let file = PendingFile::new(&args.output, args.overwrite)?;
+                fs::write(file.path(), bytes).map_err(|error| {
+                    Failure::failed(format!("cannot write {} ({error})", args.output.display()))
+                        .hint("is there room on the disk, and may you write there?")
+                })?;
+                file.commit()?;
+            }
+            Format::Diffusers => {
+                diffusers_folder::write(&args.output, &diffusers::export(&model)?)?;
+            }
+        }
+    }
+    let text = format!("{}: written", args.output.display());
+    reporter.done(&text, json!({"outputs": {"output": args.output}}));
+    Ok(())
+}
+
+/// The format that a name asks for.
+fn format(output: &Path) -> Result<Format> {
+    let ending = output
+        .extension()
+        .map(|own| own.to_string_lossy().to_lowercase());
+    match ending.as_deref() {
+        Some("onnx") => Ok(Format::Onnx),
+        None => Ok(Format::Diffusers),
+        Some("safetensors") => Err(Failure::mismatch(
+            "OUT",
+            "NAME.onnx or a folder for diffusers",
+            output.display(),
+        )
+        .hint(
+            "checkpoints of this program come from `unclouded train`; a diffusers folder is used \
+             as it is: unclouded generate FOLDER",
+        )),
+        Some(_) => Err(Failure::mismatch(
+            "OUT",
+            "NAME.onnx or a folder for diffusers",
+            output.display(),
+        )
+        .hint("the ending says what is written; a folder has none")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_says_the_format() {
+        assert_eq!(format(Path::new("a/b.ONNX")).ok(), Some(Format::Onnx));
+        assert_eq!(format(Path::new("a.b/")).ok(), Some(Format::Diffusers));
+        assert_eq!(format(Path::new("a.b/c")).ok(), Some(Format::Diffusers));
+        for name in ["m.safetensors", "m.bin"] {
+            let failure = format(Path::new(name)).expect_err(name);
+            assert_eq!(failure.exit as u8, 2);
+            assert!(failure.hint.is_some());
+        }
+    }
+}

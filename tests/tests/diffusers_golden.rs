@@ -1,0 +1,226 @@
+//! diffusers' `UNet2DModel` and `DDPMPipeline` against the real ones (arrays made by
+//! `reference/diffusers_unet.py`), and the folder that is written back.
+
+mod golden;
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use golden::{bytes, max_abs_diff};
+use serde_json::Value;
+use unclouded_core::diffusion::denoiser::{Denoiser, NoiseLevel};
+use unclouded_core::diffusion::network::{Network, NetworkDenoiser};
+use unclouded_core::diffusion::noise::NoiseSource;
+use unclouded_core::diffusion::sampler;
+use unclouded_core::interop::diffusers::{DiffusersModel, FolderFiles};
+use unclouded_core::params::{self, Array, Arrays, Storage};
+use unclouded_core::unet::diffusers::ClassEmbedding;
+
+const TOLERANCE: f64 = 1e-4;
+const NETWORKS: [&str; 6] = [
+    "ddpm",
+    "default",
+    "scale_shift",
+    "resnet_sampling",
+    "fourier",
+    "learned",
+];
+
+fn golden_arrays() -> (Arrays, HashMap<String, String>) {
+    params::from_bytes(&bytes("diffusers_unet")).unwrap()
+}
+
+fn tensor<const D: usize>(array: &Array) -> Tensor<D> {
+    let data = TensorData::new(array.values.clone(), array.shape.clone());
+    Tensor::from_data(data, &Device::flex())
+}
+
+fn compared<const D: usize>(got: Tensor<D>, expected: &Array) -> f64 {
+    assert_eq!(got.dims().to_vec(), expected.shape);
+    let got: Vec<f64> = got.into_data().iter::<f64>().collect();
+    let expected: Vec<f64> = expected.values.iter().map(|v| f64::from(*v)).collect();
+    max_abs_diff(&got, &expected)
+}
+
+/// The folder diffusers would have written for a golden network.
+fn folder(name: &str) -> FolderFiles {
+    let (arrays, metadata) = golden_arrays();
+    let prefix = format!("{name}.weights.");
+    let weights: Arrays = arrays
+        .iter()
+        .filter_map(|(key, array)| Some((key.strip_prefix(&prefix)?.to_owned(), array.clone())))
+        .collect();
+    FolderFiles {
+        config: metadata[&format!("{name}.config")].clone(),
+        weights: params::to_bytes(&weights, HashMap::new(), Storage::F32).unwrap(),
+        scheduler: Some(metadata["pipeline.scheduler"].clone()),
+        index: None,
+    }
+}
+
+#[test]
+fn outputs_equal_those_of_diffusers() {
+    let (arrays, _) = golden_arrays();
+    for name in NETWORKS {
+        let model = DiffusersModel::load(&folder(name), &Device::flex()).unwrap();
+        let array = |part: &str| &arrays[&format!("{name}.{part}")];
+        let (x, t) = (tensor(array("x")), tensor(array("t")));
+        let y = match model.config.class_embedding {
+            None => model.network.forward(x, t, None, None),
+            Some(ClassEmbedding::Identity) => {
+                let vector = tensor::<2>(array("label"));
+                model.network.forward(x, t, None, Some(vector))
+            }
+            Some(_) => {
+                let label: Tensor<1, Int> = tensor::<1>(array("label")).int();
+                Network::forward(&model.network, x, t, Some(label))
+            }
+        };
+        let worst = compared(y, array("y"));
+        println!("{name}: {worst:.1e}");
+        assert!(worst < TOLERANCE, "{name}: {worst:e}");
+    }
+}
+
+/// The draws of the Python run, in its order.
+struct Recorded(Vec<Tensor<4>>);
+
+impl NoiseSource for Recorded {
+    fn draw(&mut self, draw: usize, _device: &Device) -> Tensor<4> {
+        self.0[draw].clone()
+    }
+}
+
+struct Clipped<'a>(NetworkDenoiser<'a>, f64);
+
+impl Denoiser for Clipped<'_> {
+    fn denoise(&self, x: Tensor<4>, level: NoiseLevel) -> Tensor<4> {
+        self.0.denoise(x, level).clamp(-self.1, self.1)
+    }
+}
+
+#[test]
+fn a_run_of_its_pipeline_gives_the_same_images() {
+    let (arrays, metadata) = golden_arrays();
+    let model = DiffusersModel::load(&folder("ddpm"), &Device::flex()).unwrap();
+    let steps: usize = metadata["pipeline.steps"].parse().unwrap();
+    let noise = tensor::<5>(&arrays["pipeline.noise"]);
+    let draws = (0..steps).map(|i| noise.clone().slice(i..i + 1).squeeze_dim(0));
+    let mut noise = Recorded(draws.collect());
+    let scheduler = &model.scheduler;
+    let denoiser = Clipped(
+        NetworkDenoiser {
+            unet: &model.network,
+            prediction: scheduler.prediction,
+            conditioning: None,
+            mask: None,
+            class: None,
+        },
+        scheduler.clip.unwrap(),
+    );
+    let levels = scheduler.schedule.levels(steps, scheduler.spacing).unwrap();
+    let start = noise.draw(0, &Device::flex());
+    let go_on = &mut |_: usize, _: &Tensor<4>, _: &Tensor<4>| ControlFlow::Continue(());
+    let image = sampler::sample(
+        scheduler.sampler,
+        &denoiser,
+        start,
+        &levels,
+        0.0,
+        &mut noise,
+        go_on,
+    )
+    .unwrap();
+    let image = (image / 2.0 + 0.5).clamp(0.0, 1.0);
+    let worst = compared(image, &arrays["pipeline.image"]);
+    println!("pipeline, {steps} steps: {worst:.1e}");
+    assert!(worst < TOLERANCE, "{worst:e}");
+}
+
+#[test]
+fn the_folder_written_back_is_the_one_that_was_read() {
+    let (arrays, metadata) = golden_arrays();
+    for name in NETWORKS {
+        let model = DiffusersModel::load(&folder(name), &Device::flex()).unwrap();
+        let files: HashMap<String, Vec<u8>> = model.files().unwrap().into_iter().collect();
+        let json = |file: &str| serde_json::from_slice::<Value>(&files[file]).unwrap();
+
+        // Every key diffusers wrote is there with its value, but for what says who wrote it.
+        let config = json("unet/config.json");
+        let golden: Value = serde_json::from_str(&metadata[&format!("{name}.config")]).unwrap();
+        for (key, value) in golden.as_object().unwrap() {
+            if !key.starts_with('_') {
+                assert_eq!(&config[key], value, "{name}: {key}");
+            }
+        }
+        assert_eq!(config["_class_name"], "UNet2DModel");
+
+        let (written, about) =
+            params::from_bytes(&files["unet/diffusion_pytorch_model.safetensors"]).unwrap();
+        assert_eq!(about["format"], "pt");
+        let shapes: HashMap<String, Vec<usize>> =
+            serde_json::from_str(&metadata[&format!("{name}.shapes")]).unwrap();
+        assert_eq!(written.len(), shapes.len(), "{name}");
+        for (key, array) in &written {
+            assert_eq!(array.shape, shapes[key], "{name}: {key}");
+            assert_eq!(
+                array,
+                &arrays[&format!("{name}.weights.{key}")],
+                "{name}: {key}"
+            );
+        }
+
+        let scheduler = json("scheduler/scheduler_config.json");
+        assert_eq!(scheduler["num_train_timesteps"], 1000);
+        let index = json("model_index.json");
+        assert_eq!(index["_class_name"], "DDPMPipeline");
+        assert_eq!(index["unet"][1], "UNet2DModel");
+    }
+}
+
+#[test]
+fn arrays_that_do_not_fit_are_named_as_in_the_file() {
+    let whole = folder("ddpm");
+    let (arrays, _) = params::from_bytes(&whole.weights).unwrap();
+    let refused = |arrays: &Arrays| {
+        let files = FolderFiles {
+            weights: params::to_bytes(arrays, HashMap::new(), Storage::F32).unwrap(),
+            ..whole.clone()
+        };
+        let error = DiffusersModel::load(&files, &Device::flex()).expect_err("misfit");
+        assert!(error.hint().is_some());
+        error.to_string()
+    };
+    let mut missing = arrays.clone();
+    missing.remove("mid_block.attentions.0.to_out.0.weight");
+    assert!(refused(&missing).contains("expected an array mid_block.attentions.0.to_out.0.weight"));
+    let mut more = arrays.clone();
+    more.insert("mystery.weight".into(), arrays["conv_in.bias"].clone());
+    assert!(refused(&more).contains("mystery.weight"));
+    let mut narrower = arrays.clone();
+    narrower.insert(
+        "time_embedding.linear_1.weight".into(),
+        arrays["conv_in.bias"].clone(),
+    );
+    assert!(refused(&narrower).contains("time_embedding.linear_1.weight: expected shape [32, 8]"));
+
+    // Names from before 2023.
+    let old = |name: &str| match name.contains(".attentions.") {
+        true => name
+            .replace(".to_q.", ".query.")
+            .replace(".to_k.", ".key.")
+            .replace(".to_v.", ".value.")
+            .replace(".to_out.0.", ".proj_attn."),
+        false => name.to_owned(),
+    };
+    let aged: Arrays = arrays
+        .into_iter()
+        .map(|(name, array)| (old(&name), array))
+        .collect();
+    let files = FolderFiles {
+        weights: params::to_bytes(&aged, HashMap::new(), Storage::F32).unwrap(),
+        ..whole.clone()
+    };
+    assert!(DiffusersModel::load(&files, &Device::flex()).is_ok());
+}
