@@ -12,6 +12,10 @@
 //! | `error` | `exit` (the exit code), `message`, `hint` (text or null); the last line of a run that failed |
 //! | `done` | `exit` (0), `result` (an object of the command); the last line of a run that succeeded |
 //!
+//! A program that reads these lines can make sure that none outlives it: with
+//! `UNCLOUDED_STOP_WITH_STDIN=1` in the environment the run is interrupted when its standard input
+//! ends, as a pipe does when the process that holds its other end is gone.
+//!
 //! Unknown types and keys are to be ignored: later versions add some. Messages go to standard
 //! error in every mode.
 
