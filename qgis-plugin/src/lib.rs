@@ -10,6 +10,7 @@ mod font;
 pub mod gdal_io;
 pub mod interrupt;
 pub mod models;
+pub mod npy;
 mod optimizer;
 pub mod progress;
 pub mod train_config;
