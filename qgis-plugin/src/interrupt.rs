@@ -3,8 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use crate::failure::{Exit, Failure, Result};
+
+/// Set to 1: stop when standard input ends.
+pub const WATCH_STDIN: &str = "UNCLOUDED_STOP_WITH_STDIN";
+/// Time to stop at a good moment before the process ends the hard way.
+const GRACE: Duration = Duration::from_secs(5);
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
@@ -21,6 +27,30 @@ pub fn install() -> Result<()> {
         eprintln!("\nstopping (press Ctrl-C again to stop at once)");
     })
     .map_err(|error| Failure::failed(format!("cannot listen to Ctrl-C: {error}")))
+}
+
+/// With [`WATCH_STDIN`] in the environment, the end of standard input is a wish to stop.
+///
+/// A program that runs this one as a child keeps the other end of a pipe open. When it goes, by
+/// whatever way, the system closes the pipe, and no child goes on computing for nobody. (A signal
+/// at the parent's death would come at the end of the THREAD that started the child.)
+pub fn watch_stdin() -> Result<()> {
+    if std::env::var_os(WATCH_STDIN).is_none_or(|value| value != "1") {
+        return Ok(());
+    }
+    let watch = || {
+        // What is written to it does not matter; an error is an end as well.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        REQUESTED.store(true, Ordering::SeqCst);
+        std::thread::sleep(GRACE);
+        remove_temporary_files();
+        std::process::exit(Exit::Interrupted as i32);
+    };
+    std::thread::Builder::new()
+        .name("stdin".into())
+        .spawn(watch)
+        .map(drop)
+        .map_err(|error| Failure::failed(format!("cannot watch standard input: {error}")))
 }
 
 /// Whether the user asked to stop.

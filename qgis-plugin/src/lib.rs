@@ -11,6 +11,7 @@ mod font;
 pub mod gdal_io;
 pub mod interrupt;
 pub mod models;
+pub mod npy;
 pub mod optimizer;
 pub mod progress;
 pub mod train_config;

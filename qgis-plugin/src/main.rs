@@ -19,8 +19,9 @@ fn main() -> ExitCode {
     start_log();
     gdal_io::quiet_gdal();
     let mut reporter = Reporter::new(cli.command.progress());
-    let outcome =
-        interrupt::install().and_then(|()| guarded(|| commands::run(cli.command, &mut reporter)));
+    let outcome = interrupt::install()
+        .and_then(|()| interrupt::watch_stdin())
+        .and_then(|()| guarded(|| commands::run(cli.command, &mut reporter)));
     match outcome {
         Ok(()) => Exit::Ok.into(),
         Err(failure) => {

@@ -12,6 +12,10 @@
 //! | `error` | `exit` (the exit code), `message`, `hint` (text or null); the last line of a run that failed |
 //! | `done` | `exit` (0), `result` (an object of the command); the last line of a run that succeeded |
 //!
+//! A program that reads these lines can make sure that none outlives it: with
+//! `UNCLOUDED_STOP_WITH_STDIN=1` in the environment the run is interrupted when its standard input
+//! ends, as a pipe does when the process that holds its other end is gone.
+//!
 //! Unknown types and keys are to be ignored: later versions add some. Messages go to standard
 //! error in every mode.
 
@@ -45,6 +49,8 @@ pub struct Reporter {
     mode: ProgressMode,
     stage: String,
     total: u64,
+    /// Steps that an earlier run had done when the stage began.
+    from: u64,
     stage_started: Instant,
     last_line: Option<Instant>,
     bar: Option<ProgressBar>,
@@ -62,6 +68,7 @@ impl Reporter {
             mode,
             stage: String::new(),
             total: 0,
+            from: 0,
             stage_started: Instant::now(),
             last_line: None,
             bar: None,
@@ -86,7 +93,14 @@ impl Reporter {
 
     /// A stage of `total` steps begins; the one before it is over.
     pub fn stage(&mut self, name: &str, total: u64) {
+        self.stage_from(name, total, 0);
+    }
+
+    /// As [`stage`](Self::stage), of which an earlier run did `from` steps: they took this run no
+    /// time, and the time that is left is not reckoned with them.
+    pub fn stage_from(&mut self, name: &str, total: u64, from: u64) {
         self.clear();
+        self.from = from;
         self.stage = name.to_owned();
         self.total = total;
         self.stage_started = Instant::now();
@@ -97,9 +111,11 @@ impl Reporter {
                 ProgressStyle::with_template("{msg:10} [{wide_bar}] {pos}/{len} {eta} left");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.set_message(name.to_owned());
+            bar.set_position(from);
+            bar.reset_eta();
             self.bar = Some(bar);
         }
-        self.advance(0);
+        self.advance(from);
     }
 
     /// `done` steps of the stage are finished.
@@ -123,7 +139,7 @@ impl Reporter {
         } else {
             (done as f64 / self.total as f64).min(1.0)
         };
-        let eta = (done > 0).then(|| elapsed * (1.0 - fraction) / fraction);
+        let eta = eta_seconds(elapsed, self.from, done, self.total);
         self.json_line(&json!({
             "type": "progress", "stage": self.stage, "done": done, "total": self.total,
             "fraction": fraction, "elapsed_seconds": elapsed, "eta_seconds": eta,
@@ -199,6 +215,13 @@ impl Reporter {
     }
 }
 
+/// Seconds that are left after `elapsed` seconds, in which `done - from` of the steps were done;
+/// none before the first.
+fn eta_seconds(elapsed: f64, from: u64, done: u64, total: u64) -> Option<f64> {
+    let own = done.saturating_sub(from);
+    (own > 0).then(|| elapsed * total.saturating_sub(done) as f64 / own as f64)
+}
+
 /// Write a line of data. A reader that went away (`| head`) is no reason to stop or panic.
 fn stdout_line(line: &str) {
     let mut out = std::io::stdout().lock();
@@ -207,4 +230,20 @@ fn stdout_line(line: &str) {
 
 fn stderr_line(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_of_an_earlier_run_took_no_time() {
+        assert_eq!(eta_seconds(10.0, 0, 0, 100), None);
+        assert_eq!(eta_seconds(10.0, 0, 20, 100), Some(40.0));
+        // Resumed at 80: 10 steps in 10 seconds, 10 are left.
+        assert_eq!(eta_seconds(10.0, 80, 80, 100), None);
+        assert_eq!(eta_seconds(10.0, 80, 90, 100), Some(10.0));
+        assert_eq!(eta_seconds(10.0, 80, 100, 100), Some(0.0));
+        assert_eq!(eta_seconds(10.0, 5, 3, 2), None);
+    }
 }

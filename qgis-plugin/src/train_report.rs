@@ -63,6 +63,14 @@ impl LogRow {
     }
 }
 
+/// The lines of a log up to `step`. What is no line of a log is dropped, and so is the last line
+/// without its end.
+pub fn rows_until(log: &str, step: u64) -> Vec<LogRow> {
+    let whole = log.rfind('\n').map_or("", |end| &log[..end]);
+    let rows = whole.lines().skip(1).filter_map(LogRow::parse);
+    rows.filter(|row| row.step <= step).collect()
+}
+
 /// The CSV log of a run; every line is on disk when [`TrainLog::push`] returns.
 #[derive(Debug)]
 pub struct TrainLog {
@@ -92,9 +100,7 @@ impl TrainLog {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(unwritable(path, error)),
         };
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        let rows = whole.lines().skip(1).filter_map(LogRow::parse);
-        Self::start(path, rows.filter(|row| row.step <= step).collect())
+        Self::start(path, rows_until(&text, step))
     }
 
     fn start(path: &Path, rows: Vec<LogRow>) -> Result<Self> {

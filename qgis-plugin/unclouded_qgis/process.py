@@ -80,10 +80,16 @@ def run(backend, arguments, feedback, stages):
     try:
         child = subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            # Never written to: it ends when QGIS does, even when that is killed, and the child
+            # with it.
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, **backend.environment},
+            env={
+                **os.environ,
+                **backend.environment,
+                "UNCLOUDED_STOP_WITH_STDIN": "1",
+            },
             **no_window(),
         )
     except OSError as error:
@@ -96,6 +102,7 @@ def run(backend, arguments, feedback, stages):
         # Whatever happened above, no child survives its run.
         if child.poll() is None:
             stop(child)
+        child.stdin.close()
         child.stdout.close()
         child.stderr.close()
 

@@ -70,9 +70,9 @@ def crop(path, target, window):
     return Path(target)
 
 
-def children():
-    """Processes this one has started and that still run: list of (pid, name)."""
-    found = []
+def children(of=None):
+    """Processes that one, this one by default, has started and that still run: (pid, name)."""
+    found, of = [], of or os.getpid()
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue
@@ -82,7 +82,7 @@ def children():
             continue
         name = text[text.index("(") + 1 : text.rindex(")")]
         state, parent = text[text.rindex(")") + 2 :].split()[:2]
-        if int(parent) == os.getpid() and state != "Z":
+        if int(parent) == of and state != "Z":
             found.append((int(folder.name), name))
     return found
 

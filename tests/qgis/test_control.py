@@ -1,6 +1,8 @@
 """Cancelling, failing and missing programs: no child, no file and no false success remain."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 import unittest
@@ -299,6 +301,60 @@ class Control(unittest.TestCase):
                 },
             )
         self.assertEqual(children(), [])
+
+    def test_killed_qgis_leaves_no_child(self):
+        """QGIS dies without a chance to stop anything: the child sees it, and stops by itself."""
+        script = (
+            "import harness\n"
+            "kept = harness.start_qgis()\n"
+            "import processing\n"
+            f"processing.run('unclouded:removeclouds', {self.parameters(SAMPLES=200)!r})\n"
+        )
+        qgis = subprocess.Popen(
+            [sys.executable, "-c", script],
+            cwd=Path(__file__).parent,
+            stdout=subprocess.DEVNULL,
+        )
+        self.addCleanup(qgis.wait)
+        self.addCleanup(qgis.kill)
+
+        def until(done, seconds):
+            began = time.monotonic()
+            while not done():
+                self.assertLess(time.monotonic() - began, seconds)
+                time.sleep(0.05)
+
+        started = []
+
+        def works():
+            self.assertIsNone(qgis.poll(), "QGIS ended before its child worked")
+            for pid, _ in children(qgis.pid):
+                try:
+                    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                except OSError:
+                    continue
+                # Not one that only tells its version or its options.
+                if b"restore" in words and b"json" in words:
+                    started.append(pid)
+            return started
+
+        until(works, 90)
+        time.sleep(1)
+        child = Path(f"/proc/{started[0]}/stat")
+        self.assertTrue(child.exists(), "the child ended by itself")
+        qgis.kill()
+        qgis.wait()
+
+        def gone():
+            try:
+                return ") Z " in child.read_text()
+            except OSError:
+                return True
+
+        until(gone, 20)
+        # The folder for unfinished outputs stays: who would have removed it is dead.
+        files = [path for path in self.out.rglob("*") if path.is_file()]
+        self.assertEqual(files, [])
 
     def test_interrupt_of_the_whole_group(self):
         """Ctrl-C in the terminal of qgis_process reaches the child as well: no false success."""

@@ -8,6 +8,10 @@ use crate::raster::spectral::{Fit, Options, Transfer};
 use crate::raster::tiler::Tiling;
 use crate::raster::{Mask, Raster, Window};
 
+/// Largest magnitude of a value: sums of squares over a scene of any size stay far below the
+/// largest 32-bit float.
+const LARGEST: f32 = 1e15;
+
 /// What the whole scene says before any tile is computed.
 pub(super) struct Survey {
     /// Pixels that hold data.
@@ -42,7 +46,8 @@ impl Survey {
     /// Reads the scene once; `shrink` asks for a smaller copy of what the model knows.
     ///
     /// # Errors
-    /// [`Error::NothingMasked`], [`Error::NothingVisible`], or the source's.
+    /// [`Error::NothingMasked`], [`Error::NothingVisible`], [`Error::Mismatch`] for values that
+    /// cannot be computed with, or the source's.
     pub fn run(
         source: &mut dyn SceneSource,
         tiling: &Tiling,
@@ -116,6 +121,12 @@ impl Survey {
         if masked_px == valid_px {
             return Err(Error::NothingVisible { masked: masked_px });
         }
+        let of_scene = range.iter().map(|(low, high)| high.max(-low));
+        check_magnitude("values of the scene", of_scene)?;
+        if let Some(sums) = &reference {
+            let of_reference = sums.largest[bands..].iter().copied();
+            check_magnitude("values of the reference", of_reference)?;
+        }
         let visible_px = (valid_px - masked_px) as f64;
         let variance = |band: &usize| {
             let (sum, squares) = sums[*band];
@@ -147,10 +158,26 @@ impl Survey {
     }
 }
 
+/// Refuses values that would overflow; `largest` has the largest magnitude of each band.
+fn check_magnitude(what: &'static str, mut largest: impl Iterator<Item = f32>) -> Result<()> {
+    match largest.position(|value| value > LARGEST) {
+        None => Ok(()),
+        Some(band) => Err(Error::Mismatch {
+            what,
+            expected: format!("at most {LARGEST:e} in magnitude"),
+            got: format!("larger ones in band {}", band + 1),
+            hint: "if such values mean \"no data\", say so in the file, e.g. gdal_translate \
+                   -a_nodata VALUE; else scale them",
+        }),
+    }
+}
+
 /// The fit to a reference in the making, with the means over what both images show.
 struct ReferenceSums {
     fit: Fit,
     sums: Vec<f64>,
+    /// Largest magnitude of each band.
+    largest: Vec<f32>,
     count: f64,
     bands: usize,
 }
@@ -162,6 +189,7 @@ impl ReferenceSums {
         Self {
             fit: Fit::new(all, height, width, &guides, &reference_options()),
             sums: vec![0.0; all],
+            largest: vec![0.0; all],
             count: 0.0,
             bands,
         }
@@ -183,10 +211,14 @@ impl ReferenceSums {
         let seen = valid.and_not(mask).crop(inner);
         let part = both.crop(inner);
         self.count += seen.count() as f64;
+        let observed = reference.observed.crop(inner);
         for (band, sum) in self.sums.iter_mut().enumerate() {
-            let pixels = part.band(band).iter().zip(&seen.data);
-            let visible = pixels.filter(|(_, seen)| **seen);
+            let values = part.band(band);
+            let visible = values.iter().zip(&seen.data).filter(|(_, seen)| **seen);
             *sum += visible.map(|(value, _)| f64::from(*value)).sum::<f64>();
+            let known = values.iter().zip(&observed.data).filter(|(_, on)| **on);
+            let largest = known.fold(0.0, |most: f32, (value, _)| most.max(value.abs()));
+            self.largest[band] = self.largest[band].max(largest);
         }
     }
 

@@ -370,6 +370,15 @@ fn what_cannot_be_filled_is_said() {
     assert!(matches!(error, Error::NothingMasked { .. }), "{error}");
     let error = refused(&|scene, _| scene.mask = Mask::new(20, 20, true));
     assert!(matches!(error, Error::NothingVisible { .. }), "{error}");
+    for extreme in [f32::MAX, -3e38, 1e16] {
+        let error = refused(&|scene, _| {
+            scene.valid.data[7] = true;
+            scene.mask.data[7] = false;
+            scene.image.data[400 + 7] = extreme;
+        });
+        assert!(error.to_string().contains("band 2"), "{error}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("no data")));
+    }
     let error = refused(&|_, settings| settings.model_bands = vec![0, 1, 3]);
     assert!(error.to_string().contains("got 4"), "{error}");
     let error = refused(&|_, settings| settings.model_bands = vec![0, 1]);
@@ -385,6 +394,29 @@ fn what_cannot_be_filled_is_said() {
         ),
         "{error}"
     );
+}
+
+/// Up to the largest magnitude that is let in, values neither overflow nor lose their scale.
+#[test]
+fn large_values_are_filled_as_small_ones() {
+    let model = model(Conditioning::Concat);
+    let scene = Memory::new(3, 40, 53);
+    let filled = |scale: f32| {
+        let mut scene = Memory::new(3, 40, 53);
+        scene.image.data.iter_mut().for_each(|v| *v *= scale);
+        let (done, _) = scene.run(&model, &settings()).unwrap();
+        done.out.data
+    };
+    // A power of two scales exactly, rounding included.
+    let scale = 2.0f32.powi(38);
+    assert!(scale * 2000.0 < 1e15 && scale * 4000.0 > 1e15);
+    for (at, (large, small)) in filled(scale).iter().zip(filled(1.0)).enumerate() {
+        let pixel = at % scene.mask.data.len();
+        if scene.valid.data[pixel] && scene.mask.data[pixel] {
+            let difference = (large / scale - small).abs();
+            assert!(difference < 0.05, "{at}: {large} and {small}");
+        }
+    }
 }
 
 #[test]

@@ -1,10 +1,7 @@
 //! Where the holes of training tiles come from: real mask frames and procedural noise.
 
-use std::fs::File;
-use std::io::{BufReader, Read};
 use std::path::Path;
 
-use npyz::{DType, NpyFile, Order};
 use unclouded_core::diffusion::task::Task;
 use unclouded_core::raster::Mask;
 use unclouded_core::raster::turn::turned;
@@ -14,12 +11,11 @@ use super::file_problem;
 use super::noise_mask;
 use super::rng::Rng;
 use crate::failure::Result;
+use crate::npy;
 use crate::train_config::MaskConfig;
 
 /// Crops that are tried before a procedural mask takes their place.
 const TRIES: usize = 12;
-/// Mask files of more pixels than this are refused.
-const MAX_VALUES: u64 = 1 << 30;
 
 /// A source of random masks with a cover inside the recipe's range.
 #[derive(Debug)]
@@ -167,50 +163,14 @@ pub fn read_npy(path: &Path) -> Result<Vec<Mask>> {
     const EXPECTED: &str = "a .npy of uint8 0/1 or bool, [N, H, W] or [N, H, W, 1]";
     const HINT: &str = "save it with numpy.save(path, masks.astype('uint8'))";
     let wrong = |got: String| file_problem(path, EXPECTED, got, HINT);
-    let file = File::open(path).map_err(|e| wrong(e.to_string()))?;
-    let npy = NpyFile::new(BufReader::new(file)).map_err(|e| wrong(e.to_string()))?;
-    let shape = npy.shape().to_vec();
-    let (count, height, width) = match shape[..] {
-        [n, h, w] | [n, h, w, 1] if n > 0 && h > 0 && w > 0 => (n, h, w),
-        _ => return Err(wrong(format!("shape {shape:?}"))),
-    };
-    if npy.order() != Order::C {
-        return Err(wrong("Fortran order".into()));
-    }
-    let descr = match npy.dtype() {
-        DType::Plain(plain) => plain.to_string(),
-        other => other.descr(),
-    };
-    if !["|u1", "|b1", "u1", "b1"].contains(&descr.trim_matches('\'')) {
-        return Err(wrong(format!("type {descr}")));
-    }
-    let plane = height
-        .checked_mul(width)
-        .filter(|&plane| plane <= MAX_VALUES);
-    let total = plane
-        .and_then(|plane| plane.checked_mul(count))
-        .filter(|&n| n <= MAX_VALUES);
-    let (Some(plane), Some(total)) = (plane, total) else {
-        return Err(wrong(format!("shape {shape:?}, too large")));
-    };
-    // Read what is there and compare, as a header may promise more than the file holds.
-    let mut values = Vec::new();
-    npy.into_inner()
-        .take(total)
-        .read_to_end(&mut values)
-        .map_err(|e| wrong(e.to_string()))?;
-    if values.len() as u64 != total {
-        return Err(wrong(format!(
-            "{} of {total} values, the file is cut off",
-            values.len()
-        )));
-    }
-    if let Some(other) = values.iter().find(|&&v| v > 1) {
+    let bytes = npy::bytes(path).map_err(wrong)?;
+    let stack = npy::Stack::parse(&bytes).map_err(wrong)?;
+    if let Some(other) = stack.values.iter().find(|&&v| v > 1) {
         return Err(wrong(format!("a value {other}")));
     }
-    let frames = values.chunks_exact(plane as usize).map(|frame| Mask {
-        height: height as usize,
-        width: width as usize,
+    let frames = stack.frames().map(|frame| Mask {
+        height: stack.height,
+        width: stack.width,
         data: frame.iter().map(|&v| v == 1).collect(),
     });
     Ok(frames.collect())

@@ -243,6 +243,61 @@ mod tests {
         assert_eq!(f64::from_fill(1.0, Some(f64::NAN)), 1.0);
     }
 
+    /// For any fill and any nodata value: what is stored is not nodata, and it is the nearest
+    /// value of the type or the one beside it.
+    #[test]
+    fn no_fill_of_any_size_becomes_nodata() {
+        fn check<T: Native + PartialEq>(bits: u64, low: f64, high: f64, value: impl Fn(T) -> f64) {
+            let fill = f32::from_bits(bits as u32);
+            if fill.is_nan() {
+                return;
+            }
+            // Near the fill, where the two are likely to meet, or anywhere.
+            let near = f64::from(fill).round() + (bits >> 32 & 3) as f64 - 1.0;
+            let anywhere = (bits >> 34) as u16 as f64;
+            for nodata in [near, anywhere, low, high, f64::NAN] {
+                let nodata = T::nodata(nodata);
+                let stored = T::from_fill(fill, nodata);
+                assert!(!stored.is_nodata(nodata), "{fill}");
+                let wanted = f64::from(fill).clamp(low, high);
+                let step = 1.0 + wanted.abs() * f64::from(f32::EPSILON);
+                assert!((value(stored) - wanted).abs() <= 1.5 * step, "{fill}");
+            }
+        }
+        let mut state = 1u64;
+        for round in 0..200_000u64 {
+            state = state
+                .wrapping_mul(0x5851_F42D_4C95_7F2D)
+                .wrapping_add(round);
+            let mut bits = state ^ state >> 29;
+            if round % 2 == 0 {
+                // Half of them in the range of 16 bits.
+                let small = (bits % 131_072) as f32 / 2.0 - 1000.0;
+                bits = bits & !0xffff_ffff | u64::from(small.to_bits());
+            }
+            check::<u8>(bits, 0.0, 255.0, f64::from);
+            check::<u16>(bits, 0.0, 65_535.0, f64::from);
+            check::<i16>(bits, -32_768.0, 32_767.0, f64::from);
+            check::<i32>(bits, i32::MIN.into(), i32::MAX.into(), f64::from);
+            check::<u32>(bits, 0.0, u32::MAX.into(), f64::from);
+            check::<f32>(bits, f32::MIN.into(), f32::MAX.into(), f64::from);
+            check::<f64>(bits, f32::MIN.into(), f32::MAX.into(), |v| v);
+        }
+    }
+
+    /// The shift of Sentinel-2's encoding, and any other whole one, is undone exactly.
+    #[test]
+    fn every_16_bit_value_survives_a_shift() {
+        for shift in [-1000.0, 1000.0, -1.0, 7.0, -32_768.0, 65_535.0] {
+            for value in u16::MIN..=u16::MAX {
+                assert_eq!(u16::from_fill(value.to_f32() + shift - shift, None), value);
+            }
+            for value in i16::MIN..=i16::MAX {
+                assert_eq!(i16::from_fill(value.to_f32() + shift - shift, None), value);
+            }
+        }
+    }
+
     #[test]
     fn nodata_outside_the_type_never_occurs() {
         assert_eq!(<u8 as Native>::nodata(-9999.0), None);

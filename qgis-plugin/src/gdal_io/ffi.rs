@@ -1,7 +1,7 @@
 //! GDAL calls that the `gdal` crate lacks, or that panic there.
 //!
 //! `RasterBand::color_interpretation` unwraps and so panics on the interpretations that GDAL 3.10
-//! added (red edge, near infrared, ...); category names and units cannot be set.
+//! added (red edge, near infrared, ...); units cannot be set.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::path::PathBuf;
@@ -13,7 +13,6 @@ unsafe extern "C" {
     fn GDALGetRasterColorInterpretation(band: *mut c_void) -> c_int;
     fn GDALSetRasterColorInterpretation(band: *mut c_void, interpretation: c_int) -> c_int;
     fn GDALGetColorInterpretationName(interpretation: c_int) -> *const c_char;
-    fn GDALSetRasterCategoryNames(band: *mut c_void, names: *const *const c_char) -> c_int;
     fn GDALGetFileList(dataset: *mut c_void) -> *mut *mut c_char;
     fn CSLDestroy(list: *mut *mut c_char);
     fn GDALSetRasterUnitType(band: *mut c_void, unit: *const c_char) -> c_int;
@@ -48,18 +47,6 @@ pub fn color_interpretation_name(interpretation: i32) -> String {
             .to_string_lossy()
             .into_owned()
     }
-}
-
-/// Names the values 0, 1, 2, ... of a band.
-pub fn set_category_names(band: &RasterBand, names: &[&str]) -> bool {
-    let owned: Vec<CString> = names
-        .iter()
-        .filter_map(|name| CString::new(*name).ok())
-        .collect();
-    let mut list: Vec<*const c_char> = owned.iter().map(|name| name.as_ptr()).collect();
-    list.push(std::ptr::null());
-    // SAFETY: the list ends in null, and GDAL copies the strings before it returns.
-    unsafe { GDALSetRasterCategoryNames(band.c_rasterband().cast(), list.as_ptr()) == 0 }
 }
 
 /// Sets the unit of the physical values; a format that cannot keep it goes without.

@@ -62,7 +62,9 @@ impl ReferenceReader {
 
     /// A part of it.
     pub fn read(&self, window: Window) -> unclouded_core::Result<restore::Reference> {
-        let part = GdalSource::new(&self.scene, &self.clouds).read(window)?;
+        let part = GdalSource::new(&self.scene, &self.clouds)
+            .read(window)
+            .map_err(of_reference)?;
         Ok(restore::Reference {
             observed: part.valid.and_not(&part.mask),
             image: part.image,
@@ -73,4 +75,13 @@ impl ReferenceReader {
     pub fn notes(&self) -> &[String] {
         &self.clouds.notes
     }
+}
+
+/// What is wrong with the reference is not said of the scene.
+fn of_reference(error: unclouded_core::Error) -> unclouded_core::Error {
+    let mut failure = Failure::from(error);
+    if let Some(rest) = failure.message.strip_prefix("scene: ") {
+        failure.message = format!("reference: {rest}");
+    }
+    failure.into()
 }

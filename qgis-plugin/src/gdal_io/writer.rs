@@ -140,7 +140,8 @@ pub fn create_provenance(file: &PendingFile, scene: &Scene, tags: &[Tag]) -> Res
             colors.set_color_entry(value.into(), &ColorEntry::rgba(r, g, b, 255));
         }
         band.set_color_table(&colors);
-        ffi::set_category_names(&band, &["nodata", "observed", "filled"]);
+        // Not as category names: GDAL puts these into a file beside the GeoTIFF.
+        band.set_metadata_item("CLASSES", "0=nodata,1=observed,2=filled", "")?;
         Ok(output)
     };
     create().map_err(|error| unwritable(file.target(), &error))

@@ -28,8 +28,8 @@ use crate::progress::Reporter;
 use crate::train_config::TrainConfig;
 use crate::train_report::{LogRow, TrainLog, plot_losses, write_grid};
 use batches::Stream;
-use state::State;
 pub use state::write_atomically;
+use state::{Losses, State};
 
 /// Batches prepared ahead of the network.
 const PREFETCH: usize = 3;
@@ -59,6 +59,7 @@ struct Run<'a> {
     started: Instant,
     metrics: BTreeMap<String, f64>,
     val_loss: Option<f64>,
+    unlogged: Losses,
 }
 
 /// Trains as the recipe says; `recipe` is its text, kept in the checkpoint.
@@ -181,6 +182,7 @@ impl<'a> Run<'a> {
             seconds_before: state.seconds,
             started: Instant::now(),
             val_loss: state.metrics.get("val_loss").copied(),
+            unlogged: state.unlogged,
             metrics: state.metrics,
         };
         // A recipe whose model card is refused is refused now, not at the first save.
@@ -195,8 +197,7 @@ impl<'a> Run<'a> {
         let mut prepared = Prefetch::start(self.step, 1, PREFETCH, move |step| {
             batches::prepare(&builder.train(step).examples, &diffusion, task)
         });
-        reporter.stage("training", t.steps);
-        let (mut sum, mut count) = (0.0, 0u32);
+        reporter.stage_from("training", t.steps, self.step);
         while self.step < t.steps {
             interrupt::check()?;
             let learning_rate = learning_rate(self.config, self.step);
@@ -219,8 +220,7 @@ impl<'a> Run<'a> {
                 .optimizer
                 .step(self.unet.clone(), &grads, learning_rate);
             self.step += 1;
-            sum += value;
-            count += 1;
+            self.unlogged.add(value);
             let step = self.step;
             let every = |n: u64| n > 0 && step.is_multiple_of(n);
             let validated = every(t.validate_every_steps) || self.step == t.steps;
@@ -231,12 +231,11 @@ impl<'a> Run<'a> {
                 self.log.push(LogRow {
                     step: self.step,
                     samples: self.step * t.batch as u64,
-                    train_loss: Some(sum / f64::from(count)),
+                    train_loss: std::mem::take(&mut self.unlogged).mean(),
                     val_loss: self.val_loss.filter(|_| validated),
                     learning_rate,
                     seconds: self.seconds(),
                 })?;
-                (sum, count) = (0.0, 0);
             }
             if validated {
                 plot_losses(&self.config.output.dir.join("loss.svg"), self.log.rows())?;
@@ -295,6 +294,7 @@ impl<'a> Run<'a> {
             weights,
             optimizer,
             metrics: self.metrics.clone(),
+            unlogged: self.unlogged,
         };
         state.save(&self.config.output.dir.join("state.safetensors"))?;
         let bytes = checkpoint::to_bytes(&self.card(), &ema, Storage::F16)?;

@@ -21,6 +21,28 @@ pub struct State {
     pub optimizer: Arrays,
     /// What validation measured last.
     pub metrics: BTreeMap<String, f64>,
+    /// Training losses since the last line of the log.
+    pub unlogged: Losses,
+}
+
+/// Losses that are averaged when the next line of the log is due.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Losses {
+    sum: f64,
+    count: u32,
+}
+
+impl Losses {
+    /// One more.
+    pub fn add(&mut self, loss: f64) {
+        self.sum += loss;
+        self.count += 1;
+    }
+
+    /// Their mean; none of none.
+    pub fn mean(self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum / f64::from(self.count))
+    }
 }
 
 const WEIGHT: &str = "weights/";
@@ -35,6 +57,7 @@ impl State {
             weights,
             optimizer: Arrays::new(),
             metrics: BTreeMap::new(),
+            unlogged: Losses::default(),
         }
     }
 
@@ -50,6 +73,14 @@ impl State {
         let metadata = HashMap::from([
             ("unclouded.step".to_owned(), self.step.to_string()),
             ("unclouded.seconds".to_owned(), self.seconds.to_string()),
+            (
+                "unclouded.loss_sum".to_owned(),
+                self.unlogged.sum.to_string(),
+            ),
+            (
+                "unclouded.loss_count".to_owned(),
+                self.unlogged.count.to_string(),
+            ),
             (
                 "unclouded.metrics".to_owned(),
                 serde_json::json!(self.metrics).to_string(),
@@ -94,6 +125,11 @@ impl State {
                 .get("unclouded.metrics")
                 .and_then(|text| serde_json::from_str(text).ok())
                 .unwrap_or_default(),
+            // States of earlier versions have none: the next line averages what it sees.
+            unlogged: Losses {
+                sum: number("unclouded.loss_sum").unwrap_or(0.0),
+                count: number("unclouded.loss_count").unwrap_or(0.0) as u32,
+            },
         })
     }
 }

@@ -64,6 +64,47 @@ fn interrupted(signal: &str) {
     assert_eq!(bench.files(), ["mask.tif", "scene.tif"], "left behind");
 }
 
+/// A run whose parent is killed without a chance to end it.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_killed_parent_takes_the_run_with_it() {
+    let bench = Bench::new(&Spec::new().size(400, 400));
+    let restore = bench.restore("out.tif", &["--progress", "json", "--samples", "16"]);
+    let script = "\
+import os, subprocess, sys, time
+environment = {**os.environ, 'UNCLOUDED_STOP_WITH_STDIN': '1'}
+child = subprocess.Popen(
+    sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+child.stdout.readline()
+child.stdout.readline()
+print(child.pid, flush=True)
+for line in child.stdout:
+    pass
+";
+    let mut parent = Command::new("python3")
+        .args(["-c", script])
+        .arg(restore.get_program())
+        .args(restore.get_args())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(parent.stdout.take().unwrap()).lines();
+    let child = lines.next().expect("the child works").unwrap();
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    // Gone, or dead and not yet collected by the process that inherited it.
+    let stat = format!("/proc/{child}/stat");
+    let runs = || std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "));
+    let killed = Instant::now();
+    while runs() {
+        let waited = killed.elapsed();
+        assert!(waited < Duration::from_secs(20), "runs on after {waited:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(bench.files(), ["mask.tif", "scene.tif"], "left behind");
+}
+
 #[test]
 fn ctrl_c() {
     interrupted("-INT");

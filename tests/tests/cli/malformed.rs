@@ -335,7 +335,7 @@ fn odd_values() {
     with::<f32>(3, |at| [f32::INFINITY, f32::NEG_INFINITY][at % 2])
         .check("nothing but infinities", Refused("nodata"));
     with::<f32>(3, |at| if at % 3 == 0 { f32::MAX } else { -f32::MAX })
-        .check("the largest floats", Refused("infinity"));
+        .check("the largest floats", Refused("no data"));
     with::<f64>(3, |at| 1e300 * (at as f64 + 1.0)).check("beyond f32", Refused("nodata"));
     with::<f32>(3, |at| f32::from_bits(at as u32 + 1)).check("subnormal floats", Filled);
     with::<u16>(3, |_| 7).check("one value", Filled);
@@ -374,6 +374,107 @@ fn odd_values() {
                 .unwrap();
         })
         .check("tags that are no numbers", Filled);
+}
+
+/// Files that GDAL reads along with the scene may be broken too.
+#[test]
+fn broken_side_cars() {
+    for (ending, text, expected) in [
+        (".aux.xml", "<PAMDataset><SRS>nowhere</SRS>", Filled),
+        (
+            ".aux.xml",
+            "<PAMDataset><GeoTransform>1,2</GeoTransform></PAMDataset>",
+            Filled,
+        ),
+        (
+            ".aux.xml",
+            "<PAMDataset><PAMRasterBand band=\"7\"><NoDataValue>x</NoDataValue></PAMRasterBand></PAMDataset>",
+            Filled,
+        ),
+        (".ovr", "no overview", Filled),
+        (".msk", "no mask", Filled),
+    ] {
+        let case = Case::new();
+        std::fs::write(case.bench.path(&format!("scene.tif{ending}")), text).unwrap();
+        case.check(&format!("{ending}: {text}"), expected);
+    }
+    // A CRS that is none: the mask, which has one, cannot be brought onto the scene's grid, or
+    // lies on it anyway.
+    let bands: String = (1..=3)
+        .map(|band| {
+            format!(
+                "<VRTRasterBand dataType=\"UInt16\" band=\"{band}\"><SimpleSource>\
+                 <SourceFilename relativeToVRT=\"1\">source.tif</SourceFilename>\
+                 <SourceBand>{band}</SourceBand></SimpleSource></VRTRasterBand>"
+            )
+        })
+        .collect();
+    let hostile = "PROJCS[&quot;".to_owned() + &"x".repeat(50_000);
+    let body = format!("<SRS>{hostile}</SRS>{bands}");
+    let case = Case::new();
+    Spec::new().write(case.bench.path("source.tif"));
+    let case = case.text("scene.vrt", &vrt(&body, "48", "40"));
+    let run = case.run();
+    assert!(matches!(run.code, Some(0 | 2)), "{run:#?}");
+    assert!(!run.stderr.contains("internal error"), "{run:#?}");
+}
+
+#[test]
+fn complex_values_and_directories_without_end() {
+    // Complex numbers are no image.
+    let made = Case::new();
+    let converted = Command::new("gdal_translate")
+        .args(["-q", "-ot", "CFloat32"])
+        .arg(&made.bench.scene)
+        .arg(made.bench.path("complex.tif"))
+        .status()
+        .unwrap();
+    assert!(converted.success());
+    let bytes = std::fs::read(made.bench.path("complex.tif")).unwrap();
+    std::fs::remove_file(made.bench.path("complex.tif")).unwrap();
+    made.bytes(|scene| *scene = bytes.clone())
+        .check("complex numbers", Refused("type"));
+    // The directory says that it is followed by itself.
+    let case = Case::new();
+    bare::<u16>(&case.bench.scene, 3, |at| at as u16 + 500);
+    case.bytes(|bytes| {
+        let directory: [u8; 4] = bytes[4..8].try_into().unwrap();
+        let at = u32::from_le_bytes(directory) as usize;
+        let entries = u16::from_le_bytes(bytes[at..at + 2].try_into().unwrap());
+        let next = at + 2 + 12 * usize::from(entries);
+        bytes[next..next + 4].copy_from_slice(&directory);
+    })
+    .check("a directory that follows itself", Filled);
+}
+
+/// So may the image of another date.
+#[test]
+fn broken_references() {
+    let spec = Spec::new();
+    let bench = Bench::new(&spec);
+    let good = std::fs::read(&bench.scene).unwrap();
+    let huge = bench.path("huge.tif");
+    bare::<f32>(&huge, 3, |at| if at == 7 { f32::MAX } else { at as f32 });
+    let blank = bench.path("blank.tif");
+    bare::<f32>(&blank, 3, |_| f32::NAN);
+    std::fs::write(bench.path("half.tif"), &good[..good.len() / 2]).unwrap();
+    std::fs::write(bench.path("text.tif"), "no raster").unwrap();
+    for (name, word) in [
+        ("none.tif", "none.tif"),
+        ("text.tif", "text.tif"),
+        ("half.tif", "reference"),
+        ("huge.tif", "no data"),
+        ("blank.tif", "reference"),
+    ] {
+        let reference = bench.path(name);
+        let run = bench.restored("out.tif", &["--reference", reference.to_str().unwrap()]);
+        assert!(matches!(run.code, Some(1 | 2)), "{name}: {run:#?}");
+        assert!(run.stderr.contains(word), "{name}: no {word:?} in {run:#?}");
+        for word in ["panicked", "internal error"] {
+            assert!(!run.stderr.contains(word), "{name}: {run:#?}");
+        }
+        assert!(!bench.path("out.tif").exists(), "{name}");
+    }
 }
 
 /// The mask may be as broken as the scene.

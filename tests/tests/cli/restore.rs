@@ -211,13 +211,26 @@ fn uncertainty_provenance_and_preview() {
             path.display()
         );
     }
+    let beside: Vec<String> = bench.files();
+    assert_eq!(
+        beside.len(),
+        6,
+        "nothing lies beside the outputs: {beside:?}"
+    );
     let png = std::fs::read(&extra[2]).unwrap();
     assert_eq!(&png[..8], b"\x89PNG\r\n\x1a\n");
 
     // The tags that make a result traceable, in the provenance file.
     let output = Command::new("gdalinfo").arg(&extra[1]).output().unwrap();
     let tags = String::from_utf8_lossy(&output.stdout).to_lowercase();
-    for tag in ["seed", "steps", "sampler", "checkpoint", "version"] {
+    for tag in [
+        "seed",
+        "steps",
+        "sampler",
+        "checkpoint",
+        "version",
+        "0=nodata",
+    ] {
         assert!(tags.contains(tag), "no {tag} in {tags}");
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::fixtures::{Spec, Type};
-use crate::run::{Bench, Run, python, unclouded};
+use crate::run::{Bench, Run, json_lines, python, unclouded};
 
 /// Writes 24 small tiles (once) and a recipe for `steps` steps with output folder `out`.
 fn recipe(folder: &Path, steps: u32, out: &str) -> PathBuf {
@@ -34,7 +34,7 @@ fn train(recipe: &Path, more: &[&str]) -> Run {
     command
         .arg("train")
         .arg(recipe)
-        .args(["--device", "cpu", "--progress", "none"])
+        .args(["--device", "cpu"])
         .args(more);
     Run::from(command.output().unwrap())
 }
@@ -84,6 +84,42 @@ fn two_hundred_steps_equal_a_hundred_and_a_hundred_resumed() {
     );
     assert!(whole.len() == 200, "{whole:?}");
     assert_eq!(whole, parts);
+}
+
+/// Stopped between two lines of the log: the next line averages the steps before the stop too.
+/// The steps of the first part took the second no time, and it does not say that they did.
+#[test]
+fn a_stop_between_log_lines_does_not_show() {
+    let folder = tempfile::tempdir().unwrap();
+    let sparse = |out: &str| {
+        let path = recipe(folder.path(), 120, out);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let text = text.replace("log_every = 1\n", "log_every = 20\n");
+        std::fs::write(
+            &path,
+            text.replace("_every_steps = 50", "_every_steps = 120"),
+        )
+        .unwrap();
+        path
+    };
+    train(&sparse("whole"), &[]).ok();
+    let parts = sparse("parts");
+    stop_after(&parts, &folder.path().join("parts"), 40);
+    let resumed = train(&parts, &["--resume", "--progress", "json"]).ok();
+    let (whole, parts) = (
+        losses(&folder.path().join("whole")),
+        losses(&folder.path().join("parts")),
+    );
+    assert_eq!(whole.len(), 6, "{whole:?}");
+    assert_eq!(whole, parts);
+
+    let lines = json_lines(&resumed.stdout);
+    let progress = lines.iter().filter(|line| line["type"] == "progress");
+    let counts: Vec<(u64, Option<f64>)> = progress
+        .map(|line| (line["done"].as_u64().unwrap(), line["eta_seconds"].as_f64()))
+        .collect();
+    assert!(counts[0].0 > 40 && counts[0].1.is_none(), "{counts:?}");
+    assert_eq!(counts.last(), Some(&(120, Some(0.0))), "{counts:?}");
 }
 
 /// Starts training and interrupts it once the log shows `step`; it must save and exit 130.

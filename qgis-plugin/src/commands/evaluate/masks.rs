@@ -1,7 +1,5 @@
 //! The masks of an evaluation: files beside the images, or frames drawn from a stack.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use gdal::errors::GdalError;
@@ -11,6 +9,7 @@ use unclouded_core::raster::Mask;
 use super::images::{Example, Images, stem};
 use crate::failure::{Failure, Result};
 use crate::gdal_io::{open_raster, unreadable};
+use crate::npy;
 
 /// Least and largest share of an image that a drawn mask covers.
 const COVER: std::ops::RangeInclusive<f64> = 0.05..=0.70;
@@ -152,43 +151,12 @@ impl Stack {
             Failure::mismatch(format!("mask stack {name}"), expected, got)
                 .hint("save it with numpy.save(path, masks.astype('uint8')), 1 where hidden")
         };
-        let file =
-            File::open(path).map_err(|error| wrong(format!("an unreadable file ({error})")))?;
-        let bytes = file.metadata().map_or(0, |metadata| metadata.len());
-        let npy = npyz::NpyFile::new(BufReader::new(file))
-            .map_err(|error| wrong(format!("no .npy file ({error})")))?;
-        let shape = npy.shape().to_vec();
-        let (frames, height, width) = match shape[..] {
-            [frames, height, width] | [frames, height, width, 1] => (frames, height, width),
-            _ => return Err(wrong(format!("shape {shape:?}"))),
-        };
-        // The header may claim anything; the file cannot hold more than its size.
-        let claimed = frames
-            .checked_mul(height)
-            .and_then(|pixels| pixels.checked_mul(width));
-        let pixels = claimed.filter(|pixels| *pixels > 0 && *pixels <= bytes);
-        let Some(pixels) = pixels else {
-            return Err(wrong(format!("shape {shape:?} in a file of {bytes} bytes")));
-        };
-        if npy.order() != npyz::Order::C {
-            return Err(wrong("column-major order".into()));
-        }
-        let dtype = npy.dtype().descr();
-        let values = npy
-            .into_vec::<u8>()
-            .map_err(|error| wrong(format!("{dtype} ({error})")))?;
-        if values.len() as u64 != pixels {
-            return Err(wrong(format!(
-                "{} values for shape {shape:?}",
-                values.len()
-            )));
-        }
-        let (height, width) = (height as usize, width as usize);
-        let frames: Vec<Mask> = values
-            .chunks_exact(height * width)
+        let bytes = npy::bytes(path).map_err(wrong)?;
+        let stack = npy::Stack::parse(&bytes).map_err(wrong)?;
+        let frames: Vec<Mask> = (stack.frames())
             .map(|frame| Mask {
-                height,
-                width,
+                height: stack.height,
+                width: stack.width,
                 data: frame.iter().map(|v| *v != 0).collect(),
             })
             .filter(Mask::any)

@@ -11,7 +11,7 @@ mod own;
 mod place;
 mod raster;
 pub mod request;
-mod rule;
+pub mod rule;
 #[cfg(test)]
 mod tests;
 mod vector;
