@@ -69,8 +69,10 @@ impl<'a> Stack<'a> {
             _ => return Err(format!("shape {shape:?}")),
         };
         let plane = height.checked_mul(width);
-        let total = plane.and_then(|plane| plane.checked_mul(count));
-        match total.and_then(|total| values.get(..total)) {
+        let Some(total) = plane.and_then(|plane| plane.checked_mul(count)) else {
+            return Err(format!("shape {shape:?}, too large"));
+        };
+        match values.get(..total) {
             Some(values) => Ok(Stack {
                 height,
                 width,
@@ -207,7 +209,7 @@ mod tests {
             (header("'|u1'", "False", "(1, 2, 3)"), "cut off"),
             (
                 header("'|u1'", "False", "(4294967296, 4294967296, 4294967296)"),
-                "cut off",
+                "too large",
             ),
             (
                 header("'|u1'", "False", "(1, 2, 99999999999999999999)"),
