@@ -57,7 +57,9 @@ pub(super) fn groups(tiles: &[Window], near_px: usize) -> Vec<Vec<Segment>> {
             let window = last.window();
             let near = tile.col <= window.col_end() + near_px;
             let short = tile.col_end() - window.col <= widest_segment_px(tile.width);
-            if near && short {
+            // Tiles that overlap much are many in little room.
+            let few = last.tiles.len() < widest_segment_px(tile.width) / tile.width;
+            if near && short && few {
                 last.tiles.push(tile);
                 last.finishes.1 = tile.col_end();
                 continue;

@@ -2,6 +2,7 @@
 //! synthetic scenes, in one test executable (one link, one program built beside it).
 
 mod bad_input;
+mod batch;
 mod encodings;
 mod evaluate;
 mod fixtures;
@@ -13,5 +14,8 @@ mod progress;
 mod reference;
 mod reproducible;
 mod restore;
+mod resume;
 mod run;
+mod scene;
+mod storage;
 mod train;
