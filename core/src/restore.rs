@@ -1,19 +1,23 @@
 //! The main job: fill the masked pixels of a scene. The only file that knows the whole order.
 //!
 //! `survey (what is masked, value ranges, spectral fit, fit to a reference) → for wide holes: the
-//! same at a quarter of the size → for each row of tiles: read with a halo → soft fill → guide →
-//! normalise → condition → sample → blend → composite → sink`. A scene is read by windows and
-//! never whole; memory depends on its width and, for wide holes, on a sixteenth of its area.
+//! same at a quarter of the size → for each row of tiles: for neighbouring tiles with holes: read
+//! with a halo → soft fill → guide → normalise → condition → sample → blend → composite; → sink`.
+//! A scene is read by windows and never whole. In memory are the tiles in flight, the rows that
+//! are being finished and one bit a pixel of the coarser images; their pixels are in a scratch.
 
 mod bands;
 mod coarse;
 mod compose;
+mod forecast;
 mod io;
 mod memory;
 mod method;
 mod pause;
 mod predict;
 mod redraw;
+mod scratch;
+mod segments;
 mod settings;
 mod survey;
 #[cfg(test)]
@@ -22,21 +26,25 @@ mod view;
 
 use std::ops::ControlFlow;
 
+pub use forecast::{Forecast, forecast};
 pub use io::{FilledRows, Reference, SceneSink, SceneSource, SceneWindow, StepPreview};
 pub use memory::{MemorySink, MemorySource};
 pub use method::Method;
 #[cfg(not(target_family = "wasm"))]
 pub use redraw::redraw;
 pub use redraw::redraw_async;
+pub use scratch::{MemoryScratch, Scratch};
+pub use segments::{tiles_in_flight, widest_segment_px};
 pub use settings::{RestoreSettings, Written};
 
 use crate::checkpoint::{Conditioning, Model};
 use crate::diffusion::schedule::Spacing;
 use crate::error::Result;
 use crate::raster::blend::Blender;
-use crate::raster::fill;
 use crate::raster::tiler::Tiling;
+use crate::raster::{Window, fill};
 use bands::Guides;
+use compose::Part;
 use pause::Pause;
 use predict::{Tile, normalization, residuals};
 use survey::Survey;
@@ -47,7 +55,7 @@ use view::View;
 pub struct Progress {
     /// Units of work done.
     pub done: usize,
-    /// All units: one for each sampler step of each batch.
+    /// All units: one for each sampler step of each member of each tile.
     pub total: usize,
 }
 
@@ -106,28 +114,39 @@ pub async fn restore_async(
         .schedule
         .levels(settings.steps, Spacing::default())?;
     let guides = Guides::new(&settings.model_bands);
-    let coarse_to_fine =
-        model.card.conditioning == Conditioning::Guided && source.reference_bands() == 0;
-    let survey = Survey::run(source, &tiling, &guides.bands, coarse_to_fine)?;
+    let shrink = coarse_to_fine(source, model);
+    let survey = Survey::run(source, &tiling, &guides.bands, shrink)?;
     let (reach_px, floor) = normalization(model);
     // Without a full brightness the scene's own contrast sets the floor: neither its unit nor an
     // outlier matters.
     let full = settings.reflectance_scale.unwrap_or(survey.contrast);
     let floor = (floor * full).max(f32::MIN_POSITIVE / f32::EPSILON);
     let steps = settings.reports(&model.card, &levels);
+    let mut summary = Summary {
+        valid_px: survey.valid_px,
+        filled_px: survey.masked_px,
+        tiles: 0,
+    };
+    let mut recalled = 0;
+    while recalled < tiling.rows() && sink.recall(tiling.finished(recalled))? {
+        recalled += 1;
+    }
+    if recalled == tiling.rows() {
+        return Ok(summary);
+    }
+    // Tiles of rows that are there already may reach into the first that is not.
+    let reaches = |row: &usize| tiling.band(*row).row_end() > tiling.finished(recalled).row;
+    let first = (0..recalled).find(reaches).unwrap_or(recalled);
     let mut meter = Meter {
         done: 0,
-        total: survey.batches(settings.samples, settings.batch) * steps,
+        total: survey.count(first..tiling.rows()) * settings.samples * steps,
         report: progress,
     };
-    let wide = survey
-        .small
-        .as_ref()
-        .filter(|small| coarse::is_wanted(small));
-    let estimate = match wide {
+    let estimate = match survey.small.as_ref().filter(|small| small.is_wanted()) {
         Some(small) => {
             let mut part = meter.before();
-            Some(coarse::estimate(small, model, settings, &guides.sources, &mut part).await?)
+            let sources = &guides.sources;
+            Some(coarse::estimate(small, &*source, model, settings, sources, &mut part).await?)
         }
         None => None,
     };
@@ -148,58 +167,85 @@ pub async fn restore_async(
         written: Written::Sample,
         ..settings.clone()
     };
-    let mut summary = Summary {
-        valid_px: survey.valid_px,
-        filled_px: survey.masked_px,
-        tiles: 0,
-    };
-    for row in 0..tiling.rows() {
-        let band = tiling.band(row);
-        let filled = band.grow(fill::REACH_PX, height, width);
-        let context = filled.grow(reach_px, height, width);
-        let view = View::read(source, context, filled, &plan)?;
-        let tiles: Vec<Tile> = tiling
-            .tiles_in_row_touching(row, &view.holes.crop(band.relative_to(context)))
-            .into_iter()
-            .map(|window| view.tile(window, &plan))
-            .collect();
-        summary.tiles += tiles.len();
-        let mut ensembles: Vec<Vec<f32>> = vec![Vec::new(); tiles.len()];
-        let jobs: Vec<(usize, u64)> = (0..tiles.len())
-            .flat_map(|tile| (0..settings.samples as u64).map(move |sample| (tile, sample)))
-            .collect();
-        for batch in jobs.chunks(settings.batch) {
-            let items: Vec<(&Tile, u64)> = batch.iter().map(|&(t, s)| (&tiles[t], s)).collect();
-            let keep_steps = sink.wants_previews() && batch.iter().any(|(_, sample)| *sample == 0);
-            let (predicted, estimates) =
-                residuals(model, settings, &levels, &items, keep_steps, &mut || {
-                    meter.step()
-                })
-                .await?;
-            for (step, estimate) in estimates.iter().enumerate() {
-                let first_members = items.iter().zip(estimate).filter(|((_, s), _)| *s == 0);
-                for ((tile, _), residual) in first_members {
-                    sink.preview(guides.preview(tile, residual, (step, estimates.len())));
+    blender.drop_rows(tiling.finished(first).row);
+    for row in first..tiling.rows() {
+        let finished = tiling.finished(row);
+        let mut rows = match row < recalled {
+            true => None,
+            false => Some(compose::as_read(
+                finished,
+                source.read(finished)?,
+                settings.samples,
+            )),
+        };
+        let mut sample = rows.clone().filter(|_| sink.wants_sample());
+        for group in segments::groups(&survey.tiles(&tiling, row), fill::REACH_PX + reach_px) {
+            let (mut tiles, mut parts): (Vec<Tile>, Vec<Part>) = (Vec::new(), Vec::new());
+            for segment in &group {
+                let filled = segment.window().grow(fill::REACH_PX, height, width);
+                let context = filled.grow(reach_px, height, width);
+                let view = View::read(source, context, filled, &plan)?;
+                tiles.extend(segment.tiles.iter().map(|window| view.tile(*window, &plan)));
+                let part = Window {
+                    col: segment.finishes.0,
+                    width: segment.finishes.1 - segment.finishes.0,
+                    ..finished
+                };
+                parts.push(Part::new(&view, part));
+            }
+            summary.tiles += tiles.len();
+            let mut ensembles: Vec<Vec<f32>> = vec![Vec::new(); tiles.len()];
+            let jobs: Vec<(usize, u64)> = (0..tiles.len())
+                .flat_map(|tile| (0..settings.samples as u64).map(move |sample| (tile, sample)))
+                .collect();
+            for batch in jobs.chunks(settings.batch) {
+                let items: Vec<(&Tile, u64)> = batch.iter().map(|&(t, s)| (&tiles[t], s)).collect();
+                let keep_steps =
+                    sink.wants_previews() && batch.iter().any(|(_, sample)| *sample == 0);
+                let (predicted, estimates) =
+                    residuals(model, settings, &levels, &items, keep_steps, &mut || {
+                        meter.step(items.len())
+                    })
+                    .await?;
+                for (step, estimate) in estimates.iter().enumerate() {
+                    let first_members = items.iter().zip(estimate).filter(|((_, s), _)| *s == 0);
+                    for ((tile, _), residual) in first_members {
+                        sink.preview(guides.preview(tile, residual, (step, estimates.len())));
+                    }
+                }
+                Pause::new().await;
+                for (&(tile, _), residual) in batch.iter().zip(&predicted) {
+                    let pixels = tiles[tile].window.pixels();
+                    ensembles[tile].extend(guides.fold(residual, pixels));
                 }
             }
-            Pause::new().await;
-            for (&(tile, _), residual) in batch.iter().zip(&predicted) {
-                let pixels = tiles[tile].window.pixels();
-                ensembles[tile].extend(guides.fold(residual, pixels));
+            for (tile, planes) in tiles.iter().zip(&ensembles) {
+                blender.add(tile.window, planes);
+            }
+            if let Some(rows) = &mut rows {
+                for part in &parts {
+                    let blended = blender.read(part.window);
+                    compose::compose(&plan, settings, part, &blended, rows);
+                    if let Some(sample) = &mut sample {
+                        compose::compose(&plan, &first_member, part, &blended, sample);
+                    }
+                }
             }
         }
-        for (tile, planes) in tiles.iter().zip(&ensembles) {
-            blender.add(tile.window, planes);
+        blender.drop_rows(finished.row_end());
+        if let Some(sample) = sample {
+            sink.sample(finished, sample.image)?;
         }
-        let finished = tiling.finished(row);
-        let blended = blender.take_rows(finished.row_end());
-        if sink.wants_sample() {
-            let one = compose::compose(&plan, &first_member, &view, finished, &blended);
-            sink.sample(finished, one.image)?;
+        if let Some(rows) = rows {
+            sink.write(rows)?;
         }
-        sink.write(compose::compose(&plan, settings, &view, finished, &blended))?;
     }
     Ok(summary)
+}
+
+/// Whether wide holes of this scene are filled coarse to fine.
+fn coarse_to_fine(source: &dyn SceneSource, model: &Model) -> bool {
+    model.card.conditioning == Conditioning::Guided && source.reference_bands() == 0
 }
 
 /// What holds for every row of tiles.
@@ -225,8 +271,9 @@ struct Meter<'a> {
 }
 
 impl Meter<'_> {
-    fn step(&mut self) -> ControlFlow<()> {
-        self.done += 1;
+    /// Another step of `members` is done.
+    fn step(&mut self, members: usize) -> ControlFlow<()> {
+        self.done += members;
         (self.report)(Progress {
             done: self.done,
             total: self.total.max(self.done),

@@ -17,6 +17,7 @@ pub use self::mask::MaskArgs;
 pub use self::train::TrainArgs;
 use crate::device::DeviceChoice;
 use crate::gdal_io::encoding::OffsetChoice;
+use crate::gdal_io::format::Compress;
 use crate::gdal_io::mask::request::MaskFrom;
 use crate::progress::ProgressMode;
 
@@ -77,22 +78,65 @@ Examples:
   unclouded restore scene.tif -o clear.tif --mask clouds.tif --samples 8 \\
       --uncertainty std.tif --provenance filled.tif --preview look.png
   unclouded restore scene.tif -o clear.tif --mask clouds.tif --reference june.tif
-  unclouded restore scene.tif -o clear.tif --mask clouds.tif --dry-run";
+  unclouded restore scene.tif -o clear.tif --mask clouds.tif --cog --resume
+  unclouded restore june.tif july.tif -o filled/ --mask-from auto
+  unclouded restore --batch scenes.csv --resume
+  unclouded restore scene.tif -o clear.tif --mask clouds.tif --dry-run
+
+Exit codes: 0 done, 1 failed, 2 bad usage or input, 130 interrupted. Of several scenes a failing
+one does not stop the others: the exit code is 1 if any failed.";
 
 /// Fill the masked pixels of a scene
 ///
 /// Reads any raster GDAL reads and writes a GeoTIFF of the same size, data type, CRS, bands and
 /// metadata in which only masked pixels differ. The output appears under its name only when it
 /// is complete; inputs are never written to.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = RESTORE_EXAMPLES)]
 pub struct RestoreArgs {
-    /// The scene with clouds (any raster GDAL reads)
-    pub scene: PathBuf,
+    /// The scene with clouds (any raster GDAL reads), or several
+    #[arg(value_name = "SCENE", required_unless_present = "batch")]
+    pub scenes: Vec<PathBuf>,
 
-    /// The filled scene to write (GeoTIFF)
-    #[arg(short, long, value_name = "OUT")]
-    pub output: PathBuf,
+    /// The filled scene to write (GeoTIFF); of several scenes, the folder to write to
+    ///
+    /// In a folder the filled scenes have the names of their scenes. --uncertainty, --provenance
+    /// and --preview of several scenes name folders, too.
+    #[arg(short, long, value_name = "OUT", required_unless_present = "batch")]
+    pub output: Option<PathBuf>,
+
+    /// Fill the scenes of a list: a CSV file, or a STAC ItemCollection (JSON)
+    ///
+    /// The CSV has a header line with the columns scene and output, and may have mask, reference
+    /// and reference_mask; what a line leaves empty comes from the options. Without the column
+    /// output, and for STAC items, -o names the folder. Paths are relative to the list.
+    #[arg(
+        long,
+        value_name = "LIST",
+        conflicts_with = "scenes",
+        help_heading = "Several scenes"
+    )]
+    pub batch: Option<PathBuf>,
+
+    /// Asset of a STAC item that is the scene; of several names the first an item has
+    #[arg(
+        long,
+        value_name = "KEY,KEY",
+        value_delimiter = ',',
+        requires = "batch",
+        help_heading = "Several scenes"
+    )]
+    pub asset: Vec<String>,
+
+    /// Asset of a STAC item that is the mask
+    #[arg(
+        long,
+        value_name = "KEY,KEY",
+        value_delimiter = ',',
+        requires = "batch",
+        help_heading = "Several scenes"
+    )]
+    pub mask_asset: Vec<String>,
 
     /// Where to fill: a raster, or polygons (GeoPackage, GeoJSON, Shapefile)
     ///
@@ -226,6 +270,44 @@ pub struct RestoreArgs {
     #[arg(long, value_name = "P.png", help_heading = "More outputs")]
     pub preview: Option<PathBuf>,
 
+    /// Write cloud-optimised GeoTIFFs
+    #[arg(long, help_heading = "Storage")]
+    pub cog: bool,
+
+    /// How to compress the GeoTIFFs
+    #[arg(
+        long,
+        value_enum,
+        value_name = "C",
+        default_value_t,
+        help_heading = "Storage"
+    )]
+    pub compress: Compress,
+
+    /// Put overviews into the GeoTIFFs; --cog always does
+    #[arg(long, help_heading = "Storage")]
+    pub overviews: bool,
+
+    /// Keep within this much memory, MiB
+    ///
+    /// The batch of the network, GDAL's cache and what is read ahead follow it. If it is too
+    /// little for the tiles and samples asked for, the least that is enough is said.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1024,
+        help_heading = "Computing"
+    )]
+    pub memory_mb: usize,
+
+    /// Go on where an interrupted run of this output stopped
+    ///
+    /// Finished rows are kept in a hidden file beside the output until it is complete. The result
+    /// is the same to the byte. Other inputs or settings start anew; an output that is complete
+    /// is left as it is.
+    #[arg(long)]
+    pub resume: bool,
+
     /// Replace outputs that exist
     #[arg(long)]
     pub overwrite: bool,
@@ -245,7 +327,7 @@ fn extent(text: &str) -> Result<[f64; 4], String> {
 }
 
 /// What `restore` and `evaluate` share.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct RunArgs {
     /// A model that came with the program, or a checkpoint file
     #[arg(long, value_name = "NAME|PATH", help_heading = "Model")]

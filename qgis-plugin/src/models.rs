@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use burn::tensor::Device;
+use sha2::{Digest, Sha256};
 use unclouded_core::checkpoint::{Model, ModelCard};
 use unclouded_core::models::bundled;
 
@@ -68,6 +69,12 @@ impl Checkpoint {
     /// Exit 2 if the file is not a checkpoint this version knows.
     pub fn card(&self) -> Result<ModelCard> {
         ModelCard::read(&self.bytes).map_err(|error| self.named(error.into()))
+    }
+
+    /// SHA-256 of the file, 64 hexadecimal digits.
+    pub fn sha256(&self) -> String {
+        let digest = Sha256::digest(&self.bytes);
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Card and weights on a device.

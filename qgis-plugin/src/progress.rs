@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `start` | `command`, `version`, and what the command knows about itself (`device`, `model`, ...) |
 //! | `progress` | `stage` (text), `done` and `total` (counts), `fraction` (0..1 of the stage), `elapsed_seconds`, `eta_seconds` (number or null) |
+//! | `scene` | one of several scenes: `number` and `of`, `scene` (path), `state` (`start`, `done`, `failed`); with `done` its `result`, with `failed` `exit`, `message` and `hint` |
 //! | `log` | `level` (`info` or `warning`), `message` |
 //! | `result` | `result` (an object of the command): what a run achieved that then ends with `error` because a part of it failed |
 //! | `error` | `exit` (the exit code), `message`, `hint` (text or null); the last line of a run that failed |
@@ -20,6 +21,7 @@
 //! error in every mode.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -54,6 +56,8 @@ pub struct Reporter {
     stage_started: Instant,
     last_line: Option<Instant>,
     bar: Option<ProgressBar>,
+    /// Keys of the scene that is worked on, where there are several.
+    scene: Option<Value>,
 }
 
 impl Reporter {
@@ -72,7 +76,32 @@ impl Reporter {
             stage_started: Instant::now(),
             last_line: None,
             bar: None,
+            scene: None,
         }
+    }
+
+    /// What follows is about one of several scenes: its start and end are lines of type `scene`.
+    pub fn enter(&mut self, number: usize, of: usize, scene: &Path) {
+        self.scene = Some(json!({"type": "scene", "number": number, "of": of, "scene": scene}));
+        stderr_line(&format!("[{number}/{of}] {}", scene.display()));
+    }
+
+    /// What follows is about all scenes again.
+    pub fn leave(&mut self) {
+        self.clear();
+        self.scene = None;
+    }
+
+    /// A line about the scene that is worked on, or `otherwise`.
+    fn scene_line(&self, state: &str, more: &Value, otherwise: Value) -> Value {
+        let Some(mut line) = self.scene.clone() else {
+            return otherwise;
+        };
+        line["state"] = state.into();
+        if let (Some(line), Some(more)) = (line.as_object_mut(), more.as_object()) {
+            line.extend(more.clone());
+        }
+        line
     }
 
     /// Whether standard output is reserved for JSON lines.
@@ -85,7 +114,14 @@ impl Reporter {
         let mut line = json!({
             "type": "start", "command": command, "version": env!("CARGO_PKG_VERSION"),
         });
-        if let (Some(line), Value::Object(details)) = (line.as_object_mut(), details) {
+        let mut details = details;
+        if self.scene.is_some() {
+            // The path and the number of the scene stand there already.
+            if let Some(info) = details.as_object_mut().and_then(|d| d.remove("scene")) {
+                details["info"] = info;
+            }
+            line = self.scene_line("start", &details, Value::Null);
+        } else if let (Some(line), Value::Object(details)) = (line.as_object_mut(), details) {
             line.extend(details);
         }
         self.json_line(&line);
@@ -160,7 +196,11 @@ impl Reporter {
     pub fn done(&mut self, text: &str, result: Value) {
         self.clear();
         if self.is_json() {
-            self.json_line(&json!({"type": "done", "exit": 0, "result": result}));
+            let line = json!({"type": "done", "exit": 0, "result": result});
+            let line = self.scene_line("done", &json!({"result": line["result"]}), line);
+            self.json_line(&line);
+        } else if self.scene.is_some() {
+            stderr_line(text);
         } else if !text.is_empty() {
             stdout_line(text);
         }
@@ -176,6 +216,14 @@ impl Reporter {
         }
     }
 
+    /// What a run with failures has done all the same, for people.
+    pub fn summary(&mut self, text: &str) {
+        self.clear();
+        if !self.is_json() {
+            stdout_line(text);
+        }
+    }
+
     /// The run failed.
     pub fn error(&mut self, failure: &Failure) {
         self.clear();
@@ -183,10 +231,13 @@ impl Reporter {
         if let Some(hint) = &failure.hint {
             stderr_line(&format!("hint: {hint}"));
         }
-        self.json_line(&json!({
+        let line = json!({
             "type": "error", "exit": failure.exit as u8,
             "message": failure.message, "hint": failure.hint,
-        }));
+        });
+        let mut more = line.clone();
+        more["type"] = "scene".into();
+        self.json_line(&self.scene_line("failed", &more, line));
     }
 
     fn log(&self, level: &str, message: &str) {

@@ -25,7 +25,12 @@ POLL_SECONDS = 0.1
 # Progress texts are log lines in QGIS: not more than one in this time.
 TEXT_SECONDS = 2.0
 # Share of the bar (from, to) of each stage of `restore`, and of `mask`.
-RESTORE_STAGES = {"mask": (0, 3), "fill": (3, 97), "verify": (97, 100)}
+RESTORE_STAGES = {
+    "mask": (0, 2),
+    "survey": (2, 3),
+    "fill": (3, 97),
+    "verify": (97, 100),
+}
 MASK_STAGES = {"mask": (0, 80), "write": (80, 100)}
 # The program's options as the parameters are called.
 PARAMETERS = {
@@ -217,6 +222,7 @@ class _View:
             return
         names = {
             "mask": tr("Reading the mask"),
+            "survey": tr("Reading the scene"),
             "fill": tr("Filling"),
             "verify": tr("Comparing the clear pixels"),
             "write": tr("Writing"),

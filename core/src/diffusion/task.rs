@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::raster::{Raster, Window, coarse};
+use crate::raster::{Raster, coarse};
 
 /// The task of a network with conditioning channels `[shown image, mask]`; the network always
 /// denoises the residual to the shown image. In a recipe and in the model card, e.g.
@@ -50,8 +50,7 @@ impl Task {
             Task::CloudRemoval | Task::Uncropping => image.clone(),
             Task::SuperResolution { factor } => {
                 let small = coarse::block_means(image, factor);
-                let whole = Window::full(image.height, image.width);
-                coarse::enlarge_by(&small, factor, whole)
+                coarse::enlarge_by(&small, factor, (image.height, image.width))
             }
             Task::Colourisation => {
                 let pixels = image.pixels();

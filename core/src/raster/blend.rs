@@ -23,10 +23,10 @@ pub fn taper(size_px: usize, overlap_px: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Rows of a scene that are complete.
+/// A part of a scene that is complete.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Blended {
-    /// Which rows; as wide as the scene.
+    /// Which part.
     pub window: Window,
     /// `[planes, height, width]` of the window; 0 where no tile was added.
     pub values: Vec<f32>,
@@ -34,12 +34,15 @@ pub struct Blended {
     pub covered: Mask,
 }
 
+/// Columns whose sums are allocated together.
+const CHUNK_COLS: usize = 256;
+
 /// Averages overlapping tiles with weights that fall towards the tiles' edges.
 ///
 /// The value of a pixel is sum(weight * tile) / sum(weight) over the tiles that hold it, so tiles
 /// that agree come out as they are, whatever their order (up to the rounding of f32). Only the
-/// rows between the last ones taken and the last tile added are in memory, and of those only
-/// the ones a tile reached.
+/// rows between the last ones dropped and the last tile added are in memory, and of those only
+/// the columns near which a tile was added.
 ///
 /// A plane is one band of one ensemble member: samples are blended each for itself, since the
 /// mean would be the same but their spread would not.
@@ -50,16 +53,26 @@ pub struct Blender {
     overlap_px: usize,
     /// Scene row of `rows[0]`.
     first_row: usize,
-    rows: VecDeque<Row>,
+    /// Rows in flight, each in chunks of columns; empty until a tile reaches it.
+    rows: VecDeque<Vec<Option<Chunk>>>,
 }
 
-/// Sums of one row in flight; empty until a tile reaches it.
-#[derive(Debug, Default)]
-struct Row {
-    /// `[planes, width]` of weight * value.
+/// Sums of [`CHUNK_COLS`] columns of one row.
+#[derive(Debug)]
+struct Chunk {
+    /// `[planes, CHUNK_COLS]` of weight * value.
     sums: Vec<f32>,
-    /// `[width]` of weights.
+    /// `[CHUNK_COLS]` of weights.
     weights: Vec<f32>,
+}
+
+/// The chunks that columns `from..to` lie in: chunk, first column inside it, how many of them.
+fn chunks(from: usize, to: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+    (from / CHUNK_COLS..to.div_ceil(CHUNK_COLS)).map(move |chunk| {
+        let start = from.max(chunk * CHUNK_COLS);
+        let end = to.min((chunk + 1) * CHUNK_COLS);
+        (chunk, start - chunk * CHUNK_COLS, end - start)
+    })
 }
 
 impl Blender {
@@ -79,74 +92,77 @@ impl Blender {
     ///
     /// # Panics
     /// When `tile` has another size, or the window leaves the scene or reaches into rows already
-    /// taken: an error of the calling code, not of its input.
+    /// dropped: an error of the calling code, not of its input.
     pub fn add(&mut self, window: Window, tile: &[f32]) {
         assert_eq!(tile.len(), self.planes * window.pixels(), "tile size");
         assert!(window.col_end() <= self.width, "tile leaves the scene");
-        assert!(window.row >= self.first_row, "rows were already taken");
+        assert!(window.row >= self.first_row, "rows were already dropped");
         let needed = window.row_end() - self.first_row;
         if self.rows.len() < needed {
-            self.rows.resize_with(needed, Row::default);
+            self.rows.resize_with(needed, Vec::new);
         }
         let across = taper(window.width, self.overlap_px);
         let down = taper(window.height, self.overlap_px);
-        let mut weights = vec![0.0; window.width];
+        let planes = self.planes;
         for (r, &row_weight) in down.iter().enumerate() {
-            for (weight, &w) in weights.iter_mut().zip(&across) {
-                *weight = w * row_weight;
-            }
             let row = &mut self.rows[window.row + r - self.first_row];
-            if row.sums.is_empty() {
-                row.sums.resize(self.planes * self.width, 0.0);
-                row.weights.resize(self.width, 0.0);
+            if row.is_empty() {
+                row.resize_with(self.width.div_ceil(CHUNK_COLS), || None);
             }
-            let totals = &mut row.weights[window.col..][..window.width];
-            for (total, &weight) in totals.iter_mut().zip(&weights) {
-                *total += weight;
-            }
-            for plane in 0..self.planes {
-                let line = &tile[(plane * window.height + r) * window.width..][..window.width];
-                let sums = &mut row.sums[plane * self.width + window.col..][..window.width];
-                for ((sum, &weight), &value) in sums.iter_mut().zip(&weights).zip(line) {
-                    *sum += weight * value;
+            for (chunk, first, count) in chunks(window.col, window.col_end()) {
+                let at = chunk * CHUNK_COLS + first - window.col;
+                let across = &across[at..][..count];
+                let chunk = row[chunk].get_or_insert_with(|| Chunk {
+                    sums: vec![0.0; planes * CHUNK_COLS],
+                    weights: vec![0.0; CHUNK_COLS],
+                });
+                for (total, &w) in chunk.weights[first..].iter_mut().zip(across) {
+                    *total += w * row_weight;
+                }
+                for plane in 0..planes {
+                    let line = &tile[(plane * window.height + r) * window.width + at..][..count];
+                    let sums = &mut chunk.sums[plane * CHUNK_COLS + first..][..count];
+                    for ((sum, &w), &value) in sums.iter_mut().zip(across).zip(line) {
+                        *sum += w * row_weight * value;
+                    }
                 }
             }
         }
     }
 
-    /// Takes the rows up to `row_end` (scene row, exclusive): no tile may touch them any more.
-    /// Rows that no tile reached come out as zeros that are not covered.
-    pub fn take_rows(&mut self, row_end: usize) -> Blended {
-        let height = row_end.saturating_sub(self.first_row);
-        let window = Window {
-            row: self.first_row,
-            col: 0,
-            height,
-            width: self.width,
-        };
+    /// The blended values of a part of the rows in flight that no further tile will touch. What
+    /// no tile reached comes out as zeros that are not covered.
+    pub fn read(&self, window: Window) -> Blended {
         let mut values = vec![0.0; self.planes * window.pixels()];
-        let mut covered = Mask::new(height, self.width, false);
-        for r in 0..height {
-            let Some(row) = self.rows.pop_front() else {
-                break;
-            };
-            if row.sums.is_empty() {
+        let mut covered = Mask::new(window.height, window.width, false);
+        for r in 0..window.height {
+            let at = (window.row + r).checked_sub(self.first_row);
+            let Some(row) = at
+                .and_then(|at| self.rows.get(at))
+                .filter(|row| !row.is_empty())
+            else {
                 continue;
-            }
-            let flags = &mut covered.data[r * self.width..][..self.width];
-            for (flag, &weight) in flags.iter_mut().zip(&row.weights) {
-                *flag = weight > 0.0;
-            }
-            for (plane, sums) in row.sums.chunks_exact(self.width).enumerate() {
-                let line = &mut values[(plane * height + r) * self.width..][..self.width];
-                for ((value, &sum), &weight) in line.iter_mut().zip(sums).zip(&row.weights) {
-                    if weight > 0.0 {
-                        *value = sum / weight;
+            };
+            for (chunk, first, count) in chunks(window.col, window.col_end()) {
+                let Some(part) = &row[chunk] else { continue };
+                let at = chunk * CHUNK_COLS + first - window.col;
+                let weights = &part.weights[first..][..count];
+                let flags = &mut covered.data[r * window.width + at..][..count];
+                for (flag, &weight) in flags.iter_mut().zip(weights) {
+                    *flag = weight > 0.0;
+                }
+                for plane in 0..self.planes {
+                    let sums = &part.sums[plane * CHUNK_COLS + first..][..count];
+                    let line = (plane * window.height + r) * window.width + at;
+                    let line = &mut values[line..][..count];
+                    for ((value, &sum), &weight) in line.iter_mut().zip(sums).zip(weights) {
+                        if weight > 0.0 {
+                            *value = sum / weight;
+                        }
                     }
                 }
             }
         }
-        self.first_row += height;
         Blended {
             window,
             values,
@@ -154,10 +170,18 @@ impl Blender {
         }
     }
 
+    /// Forgets the rows up to `row_end` (scene row, exclusive): no tile may touch them any more.
+    pub fn drop_rows(&mut self, row_end: usize) {
+        let count = row_end.saturating_sub(self.first_row);
+        self.rows.drain(..count.min(self.rows.len()));
+        self.first_row += count;
+    }
+
     /// Bytes held for the rows in flight.
     pub fn memory_bytes(&self) -> usize {
-        let floats = |row: &Row| row.sums.len() + row.weights.len();
-        self.rows.iter().map(floats).sum::<usize>() * size_of::<f32>()
+        let floats = |chunk: &Chunk| chunk.sums.len() + chunk.weights.len();
+        let chunks = self.rows.iter().flatten().flatten();
+        chunks.map(floats).sum::<usize>() * size_of::<f32>()
     }
 }
 
@@ -175,11 +199,22 @@ mod tests {
             for window in tiling.tiles_in_row(row) {
                 blender.add(window, &tile(window));
             }
-            let rows = blender.take_rows(tiling.finished(row).row_end());
-            assert_eq!(rows.covered.count(), rows.window.pixels());
-            let (height, width) = (rows.window.height, rows.window.width);
-            let part = Raster::from_vec(planes, height, width, rows.values).unwrap();
-            out.paste(rows.window.row, 0, &part);
+            let finished = tiling.finished(row);
+            // In two parts, as a scene that is computed part by part.
+            let left = finished.width / 3;
+            for (col, width) in [(0, left), (left, finished.width - left)] {
+                let part = Window {
+                    col,
+                    width,
+                    ..finished
+                };
+                let part = blender.read(part);
+                assert_eq!(part.covered.count(), part.window.pixels());
+                let (height, width) = (part.window.height, part.window.width);
+                let values = Raster::from_vec(planes, height, width, part.values).unwrap();
+                out.paste(part.window.row, col, &values);
+            }
+            blender.drop_rows(finished.row_end());
         }
         assert_eq!(blender.memory_bytes(), 0);
         out
@@ -224,11 +259,31 @@ mod tests {
             width: 2,
         };
         blender.add(window, &[5.0; 4]);
-        let rows = blender.take_rows(6);
+        let rows = blender.read(Window::full(6, 4));
         assert_eq!(rows.covered.count(), 4);
         assert_eq!(rows.values[..8], [0.0; 8]);
         assert_eq!(rows.values[8..12], [0.0, 5.0, 5.0, 0.0]);
-        assert_eq!(blender.take_rows(6).window.height, 0);
+        blender.drop_rows(6);
+        assert_eq!(blender.memory_bytes(), 0);
+    }
+
+    #[test]
+    fn memory_follows_the_tiles_and_not_the_width() {
+        let tile = |col| Window {
+            row: 0,
+            col,
+            height: 16,
+            width: 16,
+        };
+        let held = |width: usize| {
+            let mut blender = Blender::new(3, width, 4);
+            for col in [10, 250, width - 16] {
+                blender.add(tile(col), &[5.0; 3 * 256]);
+                assert_eq!(blender.read(tile(col)).covered.count(), 256);
+            }
+            blender.memory_bytes()
+        };
+        assert_eq!(held(2_000), held(2_000_000));
     }
 
     proptest! {
@@ -263,7 +318,7 @@ mod tests {
                 for &(_, window) in &tiles {
                     blender.add(window, &tile(window));
                 }
-                results.push(blender.take_rows(height).values);
+                results.push(blender.read(Window::full(height, width)).values);
                 tiles.sort_by_key(|&(i, _)| keys[i % keys.len()]);
             }
             for (a, b) in results[0].iter().zip(&results[1]) {

@@ -1,31 +1,65 @@
 //! Puts blended residuals onto the smooth fill, inside the holes only.
 
 use super::view::View;
-use super::{FilledRows, Plan, RestoreSettings, Written};
+use super::{FilledRows, Plan, RestoreSettings, SceneWindow, Written};
 use crate::raster::blend::Blended;
 use crate::raster::spectral::Transfer;
-use crate::raster::{Raster, Window};
+use crate::raster::{Mask, Raster, Window};
 
-/// Finished rows: the scene as read, its holes replaced by smooth fill + residual of the mean or
-/// of one member, with the standard deviation over all.
+/// What is kept of a view until its tiles are computed.
+pub(super) struct Part {
+    /// Which part of the scene.
+    pub window: Window,
+    /// All bands, smoothly filled.
+    smooth: Raster,
+    /// True = masked and valid.
+    holes: Mask,
+    /// What a coarser estimate changes about the restored bands, and its standard deviation.
+    coarse: Option<(Raster, Raster)>,
+}
+
+impl Part {
+    /// A part of a view by its place in the scene.
+    pub fn new(view: &View, window: Window) -> Self {
+        let local = window.relative_to(view.context);
+        Self {
+            window,
+            smooth: view.smooth.crop(local),
+            holes: view.holes.crop(local),
+            coarse: view
+                .coarse
+                .as_ref()
+                .map(|delta| (delta.change.crop(local), delta.std.crop(local))),
+        }
+    }
+}
+
+/// Rows of the scene as read, to be filled by [`compose`].
+pub(super) fn as_read(window: Window, read: SceneWindow, samples: usize) -> FilledRows {
+    let image = read.image;
+    FilledRows {
+        window,
+        std: (samples > 1).then(|| Raster::new(image.bands, image.height, image.width)),
+        image,
+        filled: read.valid.and(&read.mask),
+        valid: read.valid,
+    }
+}
+
+/// Replaces the holes of a part by smooth fill + residual of the mean or of one member, with the
+/// standard deviation over all.
 pub(super) fn compose(
     plan: &Plan,
     settings: &RestoreSettings,
-    view: &View,
-    rows: Window,
+    part: &Part,
     blended: &Blended,
-) -> FilledRows {
+    rows: &mut FilledRows,
+) {
     let samples = settings.samples;
-    let local = rows.relative_to(view.context);
-    let mut image = view.image.crop(local);
-    let smooth = view.smooth.crop(local);
-    let filled = view.holes.crop(local);
-    let coarse = view
-        .coarse
-        .as_ref()
-        .map(|delta| (delta.change.crop(local), delta.std.crop(local)));
-    let mut std = (samples > 1).then(|| Raster::new(image.bands, image.height, image.width));
-    let pixels = rows.pixels();
+    let local = part.window.relative_to(rows.window);
+    let (image, std) = (&mut rows.image, &mut rows.std);
+    let (width, all) = (rows.window.width, rows.window.pixels());
+    let pixels = part.window.pixels();
     let g = plan.guides.bands.len();
     let Transfer {
         others,
@@ -33,12 +67,14 @@ pub(super) fn compose(
         unexplained,
         ..
     } = &plan.survey.transfer;
-    for index in (0..pixels).filter(|index| filled.data[*index]) {
+    let (change, spread) = match &part.coarse {
+        Some((change, spread)) => (Some(&change.data), Some(&spread.data)),
+        None => (None, None),
+    };
+    for index in (0..pixels).filter(|index| part.holes.data[*index]) {
         let at = |i: usize| i * pixels + index;
-        let (change, spread) = match &coarse {
-            Some((change, spread)) => (Some(&change.data), Some(&spread.data)),
-            None => (None, None),
-        };
+        let (row, col) = (index / local.width, index % local.width);
+        let to = (local.row + row) * width + local.col + col;
         let guide = |sample: usize, i: usize| {
             let change = change.map_or(0.0, |change| change[at(i)]);
             blended.values[(sample * g + i) * pixels + index] + change
@@ -52,9 +88,9 @@ pub(super) fn compose(
                 Written::Mean => mean,
                 Written::Sample => of(0),
             };
-            image.data[at(band)] = (smooth.data[at(band)] + residual).clamp(low, high);
-            if let Some(std) = &mut std {
-                std.data[at(band)] = (variance + unknown).sqrt();
+            image.data[band * all + to] = (part.smooth.data[at(band)] + residual).clamp(low, high);
+            if let Some(std) = std {
+                std.data[band * all + to] = (variance + unknown).sqrt();
             }
         };
         for (i, &band) in plan.guides.bands.iter().enumerate() {
@@ -70,13 +106,6 @@ pub(super) fn compose(
             let unknown = unexplained[o] + sum(&spread).powi(2);
             put(band, &|sample| sum(&|i| guide(sample, i)), unknown);
         }
-    }
-    FilledRows {
-        window: rows,
-        image,
-        std,
-        filled,
-        valid: view.valid.crop(local),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a face gives to `restore` and takes from it: a scene read by windows, rows written in
 //! order.
 
+use super::scratch::{MemoryScratch, Scratch};
 use crate::error::Result;
 use crate::raster::{Mask, Raster, Window};
 
@@ -38,6 +39,10 @@ pub trait SceneSource {
     }
     /// Reads a window that lies inside the scene. Visible and observed values are finite.
     fn read(&mut self, window: Window) -> Result<SceneWindow>;
+    /// Room for what grows with the area of the scene; in memory unless a face has a disk.
+    fn scratch(&self) -> Result<Box<dyn Scratch>> {
+        Ok(Box::new(MemoryScratch::default()))
+    }
 }
 
 /// Finished rows of a scene.
@@ -77,6 +82,13 @@ pub struct StepPreview {
 pub trait SceneSink {
     /// Takes finished rows, from top to bottom, every row of the scene exactly once.
     fn write(&mut self, rows: FilledRows) -> Result<()>;
+
+    /// Whether these rows, as wide as the scene, are there already from an earlier run that did
+    /// not end; the sink then has what [`write`](Self::write) would bring. Asked from top to
+    /// bottom before anything is computed, up to the first no.
+    fn recall(&mut self, _rows: Window) -> Result<bool> {
+        Ok(false)
+    }
 
     /// Whether [`preview`](Self::preview) is to be called; each costs reading a batch back.
     fn wants_previews(&self) -> bool {

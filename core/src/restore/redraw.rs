@@ -77,7 +77,7 @@ pub async fn redraw_async(
     for (tile, planes) in tiles.iter().zip(&outcomes) {
         blender.add(tile.window, planes);
     }
-    let residual = blender.take_rows(height).values;
+    let residual = blender.read(Window::full(height, width)).values;
     let mut mean = shown.clone();
     let mut std = Raster::new(shown.bands, height, width);
     let pixels = height * width;

@@ -1,8 +1,9 @@
 //! The first pass over a scene: what is masked, what values occur, how bands hang together.
 
+use super::coarse::Smaller;
 use super::{Reference, SceneSource, SceneWindow};
 use crate::error::{Error, Result};
-use crate::raster::coarse::{Shrunk, Small};
+use crate::raster::coarse::Shrunk;
 use crate::raster::guide::{reference_options, stack};
 use crate::raster::spectral::{Fit, Options, Transfer};
 use crate::raster::tiler::Tiling;
@@ -11,6 +12,8 @@ use crate::raster::{Mask, Raster, Window};
 /// Largest magnitude of a value: sums of squares over a scene of any size stay far below the
 /// largest 32-bit float.
 const LARGEST: f32 = 1e15;
+/// Columns that are surveyed at once, so that memory does not grow with the width of the scene.
+const STRIP_COLS: usize = 4096;
 
 /// What the whole scene says before any tile is computed.
 pub(super) struct Survey {
@@ -29,9 +32,9 @@ pub(super) struct Survey {
     /// How the bands of the scene follow those of the reference, where there is one.
     pub reference: Option<ReferenceFit>,
     /// The bands the model knows, shrunk, where that was asked for.
-    pub small: Option<Small>,
-    /// Tiles with masked pixels, for each row of tiles.
-    tiles: Vec<usize>,
+    pub small: Option<Smaller>,
+    /// First columns of the tiles with masked pixels, for each row of tiles.
+    tiles: Vec<Vec<usize>>,
 }
 
 /// What ties a scene to its reference.
@@ -64,55 +67,84 @@ impl Survey {
             None => options.halo_px(),
         };
         let mut shrunk = shrink.then(|| Shrunk::new(guides.len(), height, width));
+        let mut small = match &shrunk {
+            Some(shrunk) => Some(Smaller::new(guides.len(), shrunk.size(), source.scratch()?)),
+            None => None,
+        };
         let mut fit = Fit::new(bands, height, width, guides, &options);
         let mut range = vec![(f32::INFINITY, f32::NEG_INFINITY); bands];
         let mut sums = vec![(0.0f64, 0.0f64); bands];
         let (mut valid_px, mut masked_px) = (0, 0);
         let mut tiles = Vec::new();
+        let starts = tiling.col_starts();
         for row in 0..tiling.rows() {
-            // Counted once: the rows no other row of tiles finishes.
-            let core = tiling.finished(row);
             let band = tiling.band(row);
-            let window = core.grow(halo_px, height, width);
-            // The halo does not always reach over the whole row of tiles.
-            let bottom = window.row_end().max(band.row_end());
-            let window = Window {
-                height: bottom - window.row,
-                ..window
-            };
-            let SceneWindow {
-                image,
-                mask,
-                valid,
-                reference: other,
-            } = source.read(window)?;
-            let holes = valid.and(&mask);
-            let inner = core.relative_to(window);
-            valid_px += valid.crop(inner).count();
-            masked_px += holes.crop(inner).count();
-            let of_band = holes.crop(band.relative_to(window));
-            tiles.push(tiling.tiles_in_row_touching(row, &of_band).len());
-            let visible = valid.and_not(&mask).crop(inner);
-            let part = image.crop(inner);
-            for band in 0..bands {
-                let (low, high) = &mut range[band];
-                let (sum, squares) = &mut sums[band];
-                for (value, seen) in part.band(band).iter().zip(&visible.data) {
-                    if *seen {
-                        *low = low.min(*value);
-                        *high = high.max(*value);
-                        *sum += f64::from(*value);
-                        *squares += f64::from(*value).powi(2);
+            let mut touched = vec![false; starts.len()];
+            for col in (0..width).step_by(STRIP_COLS) {
+                // Counted once: the rows no other row of tiles finishes.
+                let core = Window {
+                    col,
+                    width: STRIP_COLS.min(width - col),
+                    ..tiling.finished(row)
+                };
+                let window = core.grow(halo_px, height, width);
+                // The halo does not always reach over the whole row of tiles.
+                let bottom = window.row_end().max(band.row_end());
+                let window = Window {
+                    height: bottom - window.row,
+                    ..window
+                };
+                let SceneWindow {
+                    image,
+                    mask,
+                    valid,
+                    reference: other,
+                } = source.read(window)?;
+                let holes = valid.and(&mask);
+                let inner = core.relative_to(window);
+                valid_px += valid.crop(inner).count();
+                masked_px += holes.crop(inner).count();
+                for (start, touched) in starts.iter().zip(&mut touched) {
+                    let (first, end) = (*start.max(&col), start + tiling.tile_px.min(width));
+                    let end = end.min(core.col_end());
+                    if !*touched && first < end {
+                        let part = Window {
+                            col: first,
+                            width: end - first,
+                            ..band
+                        };
+                        *touched = holes.any_in(part.relative_to(window));
                     }
                 }
+                let visible = valid.and_not(&mask);
+                let seen = visible.crop(inner);
+                let part = image.crop(inner);
+                for band in 0..bands {
+                    let (low, high) = &mut range[band];
+                    let (sum, squares) = &mut sums[band];
+                    for (value, seen) in part.band(band).iter().zip(&seen.data) {
+                        if *seen {
+                            *low = low.min(*value);
+                            *high = high.max(*value);
+                            *sum += f64::from(*value);
+                            *squares += f64::from(*value).powi(2);
+                        }
+                    }
+                }
+                fit.add(&image, &mask, &valid, window, core);
+                if let Some((sums, other)) = reference.as_mut().zip(other) {
+                    sums.add(&image, &mask, &valid, &other, window, core);
+                }
+                if let Some(shrunk) = &mut shrunk {
+                    let known = image.select_bands(guides);
+                    shrunk.add(&known, &visible, &valid, window, core);
+                }
             }
-            fit.add(&image, &mask, &valid, window, core);
-            if let Some((sums, other)) = reference.as_mut().zip(other) {
-                sums.add(&image, &mask, &valid, &other, window, core);
-            }
-            if let Some(shrunk) = &mut shrunk {
-                let known = image.select_bands(guides);
-                shrunk.add(&known, &valid.and_not(&mask), &valid, window, core);
+            let touched = starts.iter().zip(touched).filter(|(_, touched)| *touched);
+            tiles.push(touched.map(|(start, _)| *start).collect());
+            if let Some((shrunk, small)) = shrunk.as_mut().zip(small.as_mut()) {
+                let (first, rows) = shrunk.take(tiling.finished(row).row_end());
+                small.write(first, &rows)?;
             }
         }
         if masked_px == 0 {
@@ -144,17 +176,21 @@ impl Survey {
             contrast: pooled.sqrt() as f32,
             transfer: fit.transfer(),
             reference: reference.map(ReferenceSums::finish),
-            small: shrunk.map(Shrunk::finish),
+            small,
             tiles,
         })
     }
 
-    /// How many batches the tiles make.
-    pub fn batches(&self, samples: usize, batch: usize) -> usize {
-        self.tiles
-            .iter()
-            .map(|tiles| (tiles * samples).div_ceil(batch))
-            .sum()
+    /// The tiles of a row that hold masked pixels.
+    pub fn tiles(&self, tiling: &Tiling, row: usize) -> Vec<Window> {
+        let (band, width) = (tiling.band(row), tiling.tile_px.min(tiling.width));
+        let starts = self.tiles[row].iter();
+        starts.map(|&col| Window { col, width, ..band }).collect()
+    }
+
+    /// How many tiles hold masked pixels, in these rows of tiles.
+    pub fn count(&self, rows: std::ops::Range<usize>) -> usize {
+        self.tiles[rows].iter().map(Vec::len).sum()
     }
 }
 

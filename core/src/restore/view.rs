@@ -1,6 +1,6 @@
-//! A row of tiles with its surroundings: read, smoothly filled, guided.
+//! Neighbouring tiles with their surroundings: read, smoothly filled, guided.
 
-use super::coarse::Estimate;
+use super::coarse::{Enlarged, Estimate};
 use super::predict::{Tile, tile_norm};
 use super::{Plan, SceneSource, SceneWindow};
 use crate::error::Result;
@@ -8,20 +8,16 @@ use crate::raster::guide::{self, Guide};
 use crate::raster::normalize::TileNorm;
 use crate::raster::{Mask, Raster, Window, coarse, fill};
 
-/// A row of tiles with its surroundings, its holes smoothly filled.
+/// Neighbouring tiles with their surroundings, their holes smoothly filled.
 pub(super) struct View {
     /// What was read.
     pub context: Window,
-    /// All bands as read.
-    pub image: Raster,
-    /// All bands, smoothly filled in and around the row of tiles.
+    /// All bands, smoothly filled in and around the tiles.
     pub smooth: Raster,
     /// What a coarser estimate changes about the bands the model restores.
     pub coarse: Option<Delta>,
     /// True = masked and valid.
     pub holes: Mask,
-    /// True = data.
-    pub valid: Mask,
     /// The bands that are restored, as the network sees them: `smooth` with `coarse`.
     guides: Raster,
     /// The bands that are restored as a reference suggests them, and where it was observed.
@@ -82,19 +78,18 @@ impl View {
             (prediction.select_bands(&plan.guides.bands), observed)
         });
         let mut guides = smooth.select_bands(&plan.guides.bands);
-        let coarse = plan
-            .coarse
-            .map(|estimate| Delta::new(estimate, context, &guides, &visible.invert()));
+        let coarse = match plan.coarse {
+            Some(estimate) => Delta::new(estimate, context, &guides, &visible.invert())?,
+            None => None,
+        };
         if let Some(delta) = &coarse {
             guide::add(&mut guides, &delta.change);
         }
         Ok(Self {
             context,
-            image,
             smooth,
             coarse,
             holes,
-            valid,
             guides,
             reference,
             visible,
@@ -147,16 +142,32 @@ impl View {
 }
 
 impl Delta {
-    /// `filled` holds the restored bands inside `context`.
-    fn new(estimate: &Estimate, context: Window, filled: &Raster, unknown: &Mask) -> Self {
-        let weight = coarse::weight(unknown);
-        let mut std = coarse::enlarge(&estimate.std, context);
+    /// `filled` holds the restored bands inside `context`. None where the estimate does not count.
+    fn new(
+        estimate: &Estimate,
+        context: Window,
+        filled: &Raster,
+        unknown: &Mask,
+    ) -> Result<Option<Self>> {
+        let mut weight = coarse::weight(unknown);
+        if weight.iter().all(|w| *w == 0.0) {
+            return Ok(None);
+        }
+        let Enlarged {
+            mean,
+            mut std,
+            known,
+        } = estimate.enlarged(context)?;
+        // Deep in nodata there is no estimate either: the smooth fill stays.
+        for (weight, known) in weight.iter_mut().zip(&known.data) {
+            *weight *= f32::from(u8::from(*known));
+        }
         for band in 0..std.bands {
             let weighted = std.band_mut(band).iter_mut().zip(&weight);
             weighted.for_each(|(std, w)| *std *= w);
         }
-        Self {
-            change: coarse::delta(&coarse::enlarge(&estimate.mean, context), filled, &weight),
+        Ok(Some(Self {
+            change: coarse::delta(&mean, filled, &weight),
             std,
             weight: Raster {
                 bands: 1,
@@ -164,7 +175,7 @@ impl Delta {
                 width: context.width,
                 data: weight,
             },
-        }
+        }))
     }
 
     fn guide(&self, local: Window) -> Guide {

@@ -1,20 +1,27 @@
 //! `restore --dry-run`: how many tiles, how much memory, how long.
 
+use std::cell::RefCell;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::Instant;
 
+use gdal::DriverManager;
+use gdal::errors::GdalError;
 use serde_json::json;
-use unclouded_core::raster::tiler::Tiling;
-use unclouded_core::raster::{Mask, Raster};
+use unclouded_core::checkpoint::Model;
+use unclouded_core::raster::{Mask, Raster, Window};
 use unclouded_core::restore::{self as core, MemorySink, MemorySource, RestoreSettings};
 
 use super::restore::Job;
 use crate::failure::Result;
-use crate::interrupt;
+use crate::gdal_io::block_rows::BlockRows;
+use crate::gdal_io::source::{GdalSource, read_native};
+use crate::gdal_io::{STRIP_ROWS, unreadable, unwritable};
 use crate::progress::Reporter;
+use crate::{for_dtype, interrupt};
 
-/// Bytes of an f32.
-const FLOAT: usize = 4;
+/// Where a strip is copied to.
+const IN_MEMORY: &str = "/vsimem/unclouded-forecast.tif";
 /// Tiles the network is timed on: one batch that fills the processor is typical enough.
 const TIMED_TILES: usize = 4;
 
@@ -25,30 +32,34 @@ const TIMED_TILES: usize = 4;
 pub fn run(job: &Job, reporter: &mut Reporter) -> Result<()> {
     let settings = &job.settings;
     let info = &job.scene.info;
-    let tiling = Tiling::new(
-        info.height,
-        info.width,
-        settings.tile_px,
-        settings.overlap_px,
-    )?;
-    let (mut tiles, mut all) = (0, 0);
-    for row in 0..tiling.rows() {
-        interrupt::check()?;
-        let mask = job.mask.read(tiling.band(row))?;
-        tiles += tiling.tiles_in_row_touching(row, &mask).len();
-        all += tiling.tiles_in_row(row).len();
-    }
-    let per_tile = seconds_per_tile(job)?;
-    let seconds = per_tile * tiles as f64;
-    let bytes = memory_bytes(job);
+    let model = job.checkpoint.load(&job.device.device)?;
+    reporter.stage("survey", info.height as u64);
+    let began = Instant::now();
+    let bar = RefCell::new(&mut *reporter);
+    let watch = |row_end: usize| bar.borrow_mut().advance(row_end as u64);
+    let mut source = GdalSource::new(&job.scene, &job.mask)
+        .with_reference(job.reference.as_ref())
+        .with_watch(&watch);
+    let forecast = core::forecast(&mut source, &model, settings)?;
+    let surveying = began.elapsed().as_secs_f64();
+    let (tiles, all) = (forecast.tiles, forecast.tiles_of_scene);
+    let per_tile = seconds_per_tile(job, &model)?;
+    let copying = seconds_to_copy(job)?;
+    let network = per_tile * (tiles + forecast.coarse_tiles) as f64;
+    let seconds = network + surveying + copying;
+    let bytes = job.memory.peak_bytes;
     let text = format!(
         "would fill {} of {} pixels\n\
-         tiles: {tiles} of {all}, {} px with {} px overlap, {} samples of {} steps ({})\n\
+         tiles: {tiles} of {all}{}, {} px with {} px overlap, {} samples of {} steps ({})\n\
          memory: about {} MB\n\
-         time: about {} on this {} ({per_tile:.2} s a tile)\n\
+         time: about {} on this {} ({per_tile:.2} s a tile, {:.0} s to read and write the scene)\n\
          would write: {}",
         job.coverage.fill,
         job.coverage.data,
+        match forecast.coarse_tiles {
+            0 => String::new(),
+            coarse => format!(" and {coarse} at coarser scales"),
+        },
         settings.tile_px,
         settings.overlap_px,
         settings.samples,
@@ -57,6 +68,7 @@ pub fn run(job: &Job, reporter: &mut Reporter) -> Result<()> {
         bytes.div_ceil(1_000_000),
         duration(seconds),
         job.device.kind,
+        surveying + copying,
         job.paths
             .outputs()
             .iter()
@@ -67,7 +79,8 @@ pub fn run(job: &Job, reporter: &mut Reporter) -> Result<()> {
     reporter.done(
         &text,
         json!({
-            "dry_run": true, "tiles": tiles, "tiles_of_scene": all, "pixels": job.coverage,
+            "dry_run": true, "tiles": tiles, "tiles_of_scene": all,
+            "coarse_tiles": forecast.coarse_tiles, "pixels": job.coverage,
             "memory_bytes": bytes, "seconds": seconds, "seconds_per_tile": per_tile,
         }),
     );
@@ -75,8 +88,7 @@ pub fn run(job: &Job, reporter: &mut Reporter) -> Result<()> {
 }
 
 /// Fill a made-up scene of a few tiles and measure.
-fn seconds_per_tile(job: &Job) -> Result<f64> {
-    let model = job.checkpoint.load(&job.device.device)?;
+fn seconds_per_tile(job: &Job, model: &Model) -> Result<f64> {
     let side = job.settings.tile_px;
     let (height, width) = (side, side * TIMED_TILES);
     let bands = job.scene.data_bands().len();
@@ -99,7 +111,7 @@ fn seconds_per_tile(job: &Job) -> Result<f64> {
         let started = Instant::now();
         let mut source = MemorySource::new(&image, &hole, &valid);
         let mut sink = MemorySink::new(&image);
-        core::restore(&mut source, &mut sink, &model, &settings, &mut |_| {
+        core::restore(&mut source, &mut sink, model, &settings, &mut |_| {
             if interrupt::requested() {
                 ControlFlow::Break(())
             } else {
@@ -111,22 +123,46 @@ fn seconds_per_tile(job: &Job) -> Result<f64> {
     Ok(seconds / TIMED_TILES as f64)
 }
 
-/// What a run holds at once, roughly: the model, a row of tiles with its samples, and GDAL's
-/// copies of the strips being read and written.
-fn memory_bytes(job: &Job) -> usize {
-    let settings = &job.settings;
+/// Copy a strip of the scene in the way the outputs are stored, in memory, and measure: what it
+/// takes to read, write and compare the whole scene once.
+fn seconds_to_copy(job: &Job) -> Result<f64> {
     let info = &job.scene.info;
-    let bands = job.scene.data_bands().len();
-    let row = info.width * settings.tile_px.min(info.height);
-    let model_bands = settings.model_bands.len();
-    // Image, fill, sum and weight planes a band; one plane a sample for the model's bands.
-    let in_flight = row * FLOAT * (4 * bands + (settings.samples + 2) * model_bands);
-    // Activations of a batch: the widest level keeps some 16 maps of the network's channels.
-    let channels = job.card.architecture.base_channels * 16;
-    let batch = settings.batch.max(1) * settings.tile_px * settings.tile_px * channels * FLOAT;
-    let stem = job.card.architecture.stem.max(1);
-    let strips = 4 * info.width * crate::gdal_io::STRIP_ROWS * bands * info.dtype.bytes();
-    2 * job.checkpoint.bytes.len() + in_flight + batch / (stem * stem) + strips
+    let middle = (info.height / 2).saturating_sub(STRIP_ROWS / 2);
+    let window = Window {
+        row: middle,
+        height: STRIP_ROWS.min(info.height),
+        ..Window::full(info.height, info.width)
+    };
+    let path = Path::new(IN_MEMORY);
+    let failed = |error: GdalError| unwritable(path, &error);
+    let seconds = for_dtype!(info.dtype, T => {
+        let began = Instant::now();
+        let mut strips = Vec::new();
+        for band in &info.bands {
+            strips.push(read_native::<T>(&job.scene.dataset, band.number, window)
+                .map_err(|error| unreadable("scene", &error))?);
+        }
+        let reading = began.elapsed().as_secs_f64();
+        let began = Instant::now();
+        let copy = || -> std::result::Result<(), GdalError> {
+            let driver = DriverManager::get_driver_by_name("GTiff")?;
+            let dataset = driver.create_with_band_type_with_options::<T, _>(
+                path, window.width, window.height, strips.len(), &job.format.creation(info.dtype)?,
+            )?;
+            let mut rows = BlockRows::new(dataset, false)?;
+            for (band, values) in (1..).zip(strips) {
+                rows.put(band, values);
+            }
+            rows.advance(window.height)?;
+            rows.into_dataset().close()
+        };
+        let outcome = copy();
+        let _ = gdal::vsi::unlink_mem_file(path);
+        outcome.map_err(failed)?;
+        // Read for the copy, and twice for the comparison.
+        began.elapsed().as_secs_f64() * if job.format.cog { 3.0 } else { 1.0 } + 3.0 * reading
+    });
+    Ok(seconds * info.height as f64 / window.height as f64)
 }
 
 fn duration(seconds: f64) -> String {

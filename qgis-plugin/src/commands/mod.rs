@@ -1,12 +1,15 @@
 //! The commands of the program, one a file.
 
+pub mod batch;
 pub mod convert;
 pub mod dry_run;
 pub mod evaluate;
 pub mod generate;
 pub mod info;
 pub mod mask;
+pub mod memory;
 pub mod restore;
+mod run_key;
 pub mod settings;
 pub mod train;
 
@@ -20,7 +23,7 @@ use crate::progress::Reporter;
 /// Whatever stops it; its `exit` is the exit code.
 pub fn run(command: Command, reporter: &mut Reporter) -> Result<()> {
     match command {
-        Command::Restore(args) => restore::run(args, reporter),
+        Command::Restore(args) => batch::run(&args, reporter),
         Command::Mask(args) => mask::run(&args, reporter),
         Command::Train(args) => train::run(&args, reporter),
         Command::Evaluate(args) => evaluate::run(args, reporter),

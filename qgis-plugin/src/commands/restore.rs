@@ -1,25 +1,30 @@
 //! `unclouded restore`: fill the masked pixels of a scene.
 
+use std::cell::{Cell, RefCell};
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::path::Path;
+use std::time::{Instant, SystemTime};
 
 use serde_json::json;
 use unclouded_core::checkpoint::ModelCard;
 use unclouded_core::provenance::Provenance;
 use unclouded_core::restore::{self as core, RestoreSettings, Written};
 
-use super::dry_run;
+use super::memory::{Load, MemoryPlan};
 use super::settings::{RestorePaths, core_settings};
+use super::{dry_run, run_key};
 use crate::cli::{RestoreArgs, WriteChoice};
 use crate::device::{self, Chosen};
-use crate::failure::Result;
+use crate::failure::{Exit, Failure, Result};
+use crate::gdal_io::format::Format;
+use crate::gdal_io::journal::{Found, Journal};
 use crate::gdal_io::mask::MaskReader;
 use crate::gdal_io::reference::ReferenceReader;
 use crate::gdal_io::rgb::{self, BandChoice};
 use crate::gdal_io::scene::Scene;
 use crate::gdal_io::sink::{GdalSink, Targets};
 use crate::gdal_io::source::{Coverage, GdalSource};
-use crate::gdal_io::{preview, verify};
+use crate::gdal_io::{self, pending, preview, verify};
 use crate::interrupt;
 use crate::models::Checkpoint;
 use crate::progress::Reporter;
@@ -46,26 +51,87 @@ pub struct Job {
     pub settings: RestoreSettings,
     /// How the mask covers the scene.
     pub coverage: Coverage,
+    /// How the outputs are stored.
+    pub format: Format,
+    /// How the run keeps within its memory.
+    pub memory: MemoryPlan,
 }
 
-/// Run the command.
+/// How a run ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Done {
+    /// The scene was filled.
+    Filled,
+    /// It was said what would be done.
+    Forecast,
+    /// The output was there already.
+    Complete,
+}
+
+impl Done {
+    /// For the summary.
+    pub fn word(self) -> &'static str {
+        match self {
+            Done::Filled => "filled",
+            Done::Forecast => "forecast",
+            Done::Complete => "complete",
+        }
+    }
+}
+
+/// Fill one scene.
 ///
 /// # Errors
 /// Exit 2 for arguments and inputs that cannot be worked with, exit 1 when the work fails, 130
 /// when it is interrupted. Nothing is written under a final name in any of these cases.
-pub fn run(args: RestoreArgs, reporter: &mut Reporter) -> Result<()> {
+pub fn run(args: &RestoreArgs, reporter: &mut Reporter) -> Result<Done> {
     let started = Instant::now();
-    let job = Job::prepare(&args, reporter)?;
+    let Some(job) = Job::prepare(args, reporter)? else {
+        return Ok(Done::Complete);
+    };
     if args.dry_run {
-        return dry_run::run(&job, reporter);
+        dry_run::run(&job, reporter)?;
+        return Ok(Done::Forecast);
     }
-    fill(&job, args.overwrite, started, reporter)
+    let before = stamp(&job);
+    fill(&job, args, started, reporter).map_err(|failure| {
+        if failure.exit == Exit::Interrupted || stamp(&job) == before {
+            return failure;
+        }
+        let what = "an input vanished or changed while it was read";
+        Failure::failed(format!("{what}: {}", failure.message))
+            .hint("run again when nothing writes to the scene and its mask")
+    })?;
+    Ok(Done::Filled)
+}
+
+/// Size and time of change of every file of the scene and its reference.
+fn stamp(job: &Job) -> Vec<Option<(u64, SystemTime)>> {
+    let reference = job
+        .reference
+        .as_ref()
+        .map(|reference| &reference.scene().dataset);
+    let datasets = [Some(&job.scene.dataset), reference];
+    let files = datasets.into_iter().flatten().flat_map(gdal_io::file_list);
+    files
+        .map(|file| {
+            let about = file.metadata().ok()?;
+            Some((about.len(), about.modified().ok()?))
+        })
+        .collect()
 }
 
 impl Job {
-    /// Check everything that can be checked before the first tile, cheapest first.
-    fn prepare(args: &RestoreArgs, reporter: &mut Reporter) -> Result<Self> {
+    /// Check everything that can be checked before the first tile, cheapest first; `None` if the
+    /// output is complete already.
+    fn prepare(args: &RestoreArgs, reporter: &mut Reporter) -> Result<Option<Self>> {
         let paths = RestorePaths::check(args)?;
+        let format = Format {
+            cog: args.cog,
+            compress: args.compress,
+            overviews: args.overviews,
+        };
+        format.check()?;
         let scene = Scene::open_with(&paths.scene, "scene", args.offset)?;
         let checkpoint = Checkpoint::find(args.run.model.as_deref())?;
         let card = checkpoint.card()?;
@@ -84,6 +150,21 @@ impl Job {
             WriteChoice::Sample => Written::Sample,
         };
         let device = device::choose(args.run.device)?;
+        let reference_bands = match &paths.reference {
+            Some((path, _)) => Scene::open(path, "reference")?.data_bands().len(),
+            None => 0,
+        };
+        let load = Load {
+            scene: &scene.info,
+            card: &card,
+            checkpoint_bytes: checkpoint.bytes.len(),
+            settings: &settings,
+            reference_bands,
+            uncertainty: paths.uncertainty.is_some(),
+        };
+        let memory = load.plan(args.memory_mb)?;
+        settings.batch = memory.batch;
+        gdal_io::set_cache_bytes(memory.cache_bytes);
         reporter.start(
             "restore",
             json!({
@@ -120,6 +201,14 @@ impl Job {
         if !info.encoding.reason.is_empty() {
             reporter.info(format!("values: {}", info.encoding.reason));
         }
+        if args.resume && !args.overwrite && paths.output.exists() {
+            let expected = provenance(&card, &checkpoint.sha256(), &settings, &bands, 0, &device);
+            if !is_output_of(&paths.output, &scene, &expected) {
+                return Err(pending::exists(&paths.output));
+            }
+            complete(&paths, reporter);
+            return Ok(None);
+        }
         let rows = info.height as u64;
         reporter.stage("mask", 2 * rows);
         let mask = MaskReader::prepare(&paths.mask, &scene, &mut |done| reporter.advance(done))?;
@@ -147,7 +236,9 @@ impl Job {
                 coverage.masked_nodata
             ));
         }
-        Ok(Job {
+        Ok(Some(Job {
+            format,
+            memory,
             paths,
             scene,
             mask,
@@ -158,30 +249,103 @@ impl Job {
             device,
             settings,
             coverage,
-        })
+        }))
     }
 
     fn provenance(&self, sha256: &str) -> Provenance {
-        Provenance {
-            version: env!("CARGO_PKG_VERSION").into(),
-            checkpoint_name: self.card.name.clone(),
-            checkpoint_sha256: sha256.into(),
-            method: self.settings.method_for(&self.card).name().into(),
-            sampler: self.settings.sampler.name().into(),
-            steps: self.settings.steps,
-            samples: self.settings.samples,
-            written: self.settings.written.name().into(),
-            seed: self.settings.seed,
-            tile_px: self.settings.tile_px,
-            overlap_px: self.settings.overlap_px,
-            model_bands: self.bands.bands.clone(),
-            filled_px: self.coverage.fill,
-            device: self.device.kind.into(),
-        }
+        let filled = self.coverage.fill;
+        let (card, settings) = (&self.card, &self.settings);
+        provenance(card, sha256, settings, &self.bands, filled, &self.device)
     }
 }
 
-fn fill(job: &Job, overwrite: bool, started: Instant, reporter: &mut Reporter) -> Result<()> {
+fn provenance(
+    card: &ModelCard,
+    sha256: &str,
+    settings: &RestoreSettings,
+    bands: &BandChoice,
+    filled_px: u64,
+    device: &Chosen,
+) -> Provenance {
+    Provenance {
+        version: env!("CARGO_PKG_VERSION").into(),
+        checkpoint_name: card.name.clone(),
+        checkpoint_sha256: sha256.into(),
+        method: settings.method_for(card).name().into(),
+        sampler: settings.sampler.name().into(),
+        steps: settings.steps,
+        samples: settings.samples,
+        written: settings.written.name().into(),
+        seed: settings.seed,
+        tile_px: settings.tile_px,
+        overlap_px: settings.overlap_px,
+        model_bands: bands.bands.clone(),
+        filled_px,
+        device: device.kind.into(),
+    }
+}
+
+/// Whether a file was filled from a scene of this shape in this way. An output has its name only
+/// when it is complete.
+fn is_output_of(path: &Path, scene: &Scene, expected: &Provenance) -> bool {
+    use gdal::Metadata;
+    let Ok(output) = Scene::open_written(path) else {
+        return false;
+    };
+    let shape = |scene: &Scene| {
+        let info = &scene.info;
+        (info.width, info.height, info.bands.len(), info.dtype)
+    };
+    let said_elsewhere = ["UNCLOUDED_FILLED_PX", "UNCLOUDED_DEVICE"];
+    let same = |(key, value): &(String, String)| {
+        said_elsewhere.contains(&key.as_str())
+            || output.dataset.metadata_item(key, "").as_ref() == Some(value)
+    };
+    shape(scene) == shape(&output) && expected.tags().iter().all(same)
+}
+
+/// Says that there is nothing to do, and removes what a run left that was stopped at its end.
+fn complete(paths: &RestorePaths, reporter: &mut Reporter) {
+    let _ = std::fs::remove_file(Journal::path(&paths.output));
+    let text = format!("{}: complete already", paths.output.display());
+    let outputs = json!({"output": paths.output});
+    reporter.done(&text, json!({"outputs": outputs, "complete": true}));
+}
+
+/// Opens the journal and says what it holds.
+fn journal(job: &Job, sha256: &str, args: &RestoreArgs, reporter: &Reporter) -> Result<Journal> {
+    let outputs: Vec<&Path> = job
+        .paths
+        .outputs()
+        .into_iter()
+        .map(|(_, path)| path)
+        .collect();
+    let key = run_key::key(job, sha256)?;
+    let (journal, found) = Journal::open(&outputs, &key, args.resume)?;
+    match found {
+        Found::Nothing => {}
+        Found::Rows(rows) => reporter.info(format!(
+            "resume: {rows} of {} rows are finished",
+            job.scene.info.height
+        )),
+        Found::Other => reporter.info(
+            "resume: the interrupted run had other inputs or settings, or was of another version; \
+             starting anew",
+        ),
+        Found::Unwanted => reporter.info(
+            "an interrupted run of this output is dropped; --resume would have gone on with it",
+        ),
+    }
+    if !args.overwrite && !journal.committing() {
+        // Let through before, for the sake of a run that turns out to be another one.
+        if let Some(output) = outputs.iter().find(|output| output.exists()) {
+            return Err(pending::exists(output));
+        }
+    }
+    Ok(journal)
+}
+
+fn fill(job: &Job, args: &RestoreArgs, started: Instant, reporter: &mut Reporter) -> Result<()> {
     let Job {
         paths,
         scene,
@@ -191,15 +355,27 @@ fn fill(job: &Job, overwrite: bool, started: Instant, reporter: &mut Reporter) -
     } = job;
     let model = job.checkpoint.load(&job.device.device)?;
     let tags = job.provenance(&model.sha256).tags();
+    let mut journal = journal(job, &model.sha256, args, reporter)?;
+    let overwrite = args.overwrite || journal.committing();
     let targets = Targets {
         scene: &paths.output,
         uncertainty: paths.uncertainty.as_deref(),
         provenance: paths.provenance.as_deref(),
         overwrite,
+        format: job.format,
     };
-    let mut source = GdalSource::new(scene, mask).with_reference(job.reference.as_ref());
-    let mut sink = GdalSink::create(scene, &targets, &tags)?.with_mask(mask);
-    let mut bar = TileBar::new(reporter);
+    let rows = scene.info.height as u64;
+    reporter.stage("survey", rows);
+    let folder = folder(&paths.output);
+    let bar = Bar::new(reporter);
+    let watch = |row_end: usize| bar.surveyed(row_end);
+    let mut source = GdalSource::new(scene, mask)
+        .with_reference(job.reference.as_ref())
+        .with_scratch(folder)
+        .with_watch(&watch);
+    let mut sink = GdalSink::create(scene, &targets, &tags)?
+        .with_mask(mask)
+        .with_journal(Some(&mut journal));
     let summary = core::restore(
         &mut source,
         &mut sink,
@@ -220,7 +396,9 @@ fn fill(job: &Job, overwrite: bool, started: Instant, reporter: &mut Reporter) -
         )?);
     }
     interrupt::check()?;
+    journal.commit()?;
     written.commit()?;
+    journal.finish();
 
     let seconds = started.elapsed().as_secs_f64();
     let mut text = format!(
@@ -248,26 +426,40 @@ fn fill(job: &Job, overwrite: bool, started: Instant, reporter: &mut Reporter) -
     Ok(())
 }
 
-/// Shows the core's progress and passes the user's wish to stop on to it.
-struct TileBar<'a> {
-    reporter: &'a mut Reporter,
-    begun: bool,
+/// The folder of a file.
+fn folder(path: &Path) -> &Path {
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
-impl<'a> TileBar<'a> {
+/// Shows how far the survey and the core are, and passes the user's wish to stop on to it.
+struct Bar<'a> {
+    reporter: RefCell<&'a mut Reporter>,
+    begun: Cell<bool>,
+}
+
+impl<'a> Bar<'a> {
     fn new(reporter: &'a mut Reporter) -> Self {
-        TileBar {
-            reporter,
-            begun: false,
+        Bar {
+            reporter: RefCell::new(reporter),
+            begun: Cell::new(false),
         }
     }
 
-    fn follow(&mut self, progress: core::Progress) -> ControlFlow<()> {
-        if !self.begun {
-            self.begun = true;
-            self.reporter.stage("fill", progress.total as u64);
+    /// The scene was read down to here.
+    fn surveyed(&self, row_end: usize) {
+        if !self.begun.get() {
+            self.reporter.borrow_mut().advance(row_end as u64);
         }
-        self.reporter.advance(progress.done as u64);
+    }
+
+    fn follow(&self, progress: core::Progress) -> ControlFlow<()> {
+        let mut reporter = self.reporter.borrow_mut();
+        if !self.begun.replace(true) {
+            reporter.stage("fill", progress.total as u64);
+        }
+        reporter.advance(progress.done as u64);
         if interrupt::requested() {
             ControlFlow::Break(())
         } else {

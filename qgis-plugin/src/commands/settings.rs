@@ -9,6 +9,7 @@ use unclouded_core::restore::{Method, RestoreSettings};
 use crate::cli::{Quality, RestoreArgs, RunArgs};
 use crate::failure::{Failure, Result};
 use crate::gdal_io::dtype::DataType;
+use crate::gdal_io::journal::Journal;
 use crate::gdal_io::mask::request::MaskRequest;
 use crate::gdal_io::pending;
 
@@ -60,14 +61,21 @@ impl RestorePaths {
         };
         mask.check()?;
         check_run(&args.run)?;
+        let (Some(scene), Some(output)) = (args.scenes.first(), &args.output) else {
+            return Err(Failure::mismatch(
+                "restore",
+                "a scene and --output",
+                "neither",
+            ));
+        };
         let paths = RestorePaths {
-            scene: args.scene.clone(),
+            scene: scene.clone(),
             mask,
             reference: args
                 .reference
                 .clone()
                 .map(|path| (path, reference_mask(args))),
-            output: args.output.clone(),
+            output: output.clone(),
             uncertainty: args.uncertainty.clone(),
             provenance: args.provenance.clone(),
             preview: args.preview.clone(),
@@ -84,6 +92,8 @@ impl RestorePaths {
             ending(path, &["png"], "PNG")?;
         }
         let outputs = paths.outputs();
+        // An output that exists may be the complete one, or belong to the run that is resumed.
+        let resumed = args.resume && Journal::was_committing(&paths.output);
         let mut inputs = paths.mask.inputs();
         inputs.push(paths.scene.clone());
         if let Some((reference, clouds)) = &paths.reference {
@@ -92,7 +102,9 @@ impl RestorePaths {
         }
         let inputs: Vec<&Path> = inputs.iter().map(PathBuf::as_path).collect();
         for (position, (name, path)) in outputs.iter().enumerate() {
-            check_output(name, path, args.overwrite, &inputs)?;
+            let complete = args.resume && *name == "--output";
+            let may_exist = args.overwrite || resumed || complete;
+            check_output(name, path, may_exist, &inputs)?;
             let others = &outputs[..position];
             if let Some((other, _)) = others.iter().find(|(_, known)| place(known) == place(path)) {
                 return Err(Failure::mismatch(

@@ -115,11 +115,12 @@ impl DataType {
 pub trait Native: GdalType + Copy + Default {
     /// The value in the units of the scene, for the network.
     fn to_f32(self) -> f32;
-    /// The stored value nearest to `fill`: rounded half away from zero, kept within the type's
-    /// range, and moved to the next representable value if it would be `nodata`.
+    /// The stored value nearest to `fill`, which is in f64 so that an encoding's shift moves no
+    /// value over a half: rounded half away from zero, kept within the type's range, and moved
+    /// to the next representable value if it would be `nodata`.
     ///
     /// `fill` must not be NaN.
-    fn from_fill(fill: f32, nodata: Option<Self>) -> Self;
+    fn from_fill(fill: f64, nodata: Option<Self>) -> Self;
     /// The nodata value of a band in this type; `None` if it can never occur in it.
     fn nodata(value: f64) -> Option<Self>;
     /// Whether this is the nodata value (NaN is NaN whatever its bits).
@@ -137,14 +138,13 @@ macro_rules! native_integer {
                 self as f32
             }
 
-            fn from_fill(fill: f32, nodata: Option<Self>) -> Self {
+            fn from_fill(fill: f64, nodata: Option<Self>) -> Self {
                 // f64 holds every 32-bit integer; the cast saturates at the type's range.
-                let exact = f64::from(fill);
-                let value = exact.round() as $T;
+                let value = fill.round() as $T;
                 if nodata != Some(value) {
                     return value;
                 }
-                let up = exact >= value as f64;
+                let up = fill >= value as f64;
                 match (value.checked_add(1), value.checked_sub(1)) {
                     (Some(above), Some(below)) => if up { above } else { below },
                     (Some(only), None) | (None, Some(only)) => only,
@@ -179,8 +179,9 @@ macro_rules! native_float {
                 self as f32
             }
 
-            fn from_fill(fill: f32, nodata: Option<Self>) -> Self {
-                let value = <$T>::from(fill.clamp(f32::MIN, f32::MAX));
+            fn from_fill(fill: f64, nodata: Option<Self>) -> Self {
+                let (least, most) = (f64::from(f32::MIN), f64::from(f32::MAX));
+                let value = <$T>::from(fill.clamp(least, most) as f32);
                 if !value.is_nodata(nodata) {
                     return value;
                 }

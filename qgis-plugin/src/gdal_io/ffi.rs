@@ -1,13 +1,15 @@
 //! GDAL calls that the `gdal` crate lacks, or that panic there.
 //!
 //! `RasterBand::color_interpretation` unwraps and so panics on the interpretations that GDAL 3.10
-//! added (red edge, near infrared, ...); units cannot be set.
+//! added (red edge, near infrared, ...); units cannot be set;
+//! long work cannot be ended, and the cache can neither be bounded nor flushed by bands.
 
 use std::ffi::{CString, c_char, c_int, c_void};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use gdal::Dataset;
-use gdal::raster::RasterBand;
+use gdal::errors::GdalError;
+use gdal::raster::{RasterBand, RasterCreationOptions};
+use gdal::{Dataset, Driver};
 
 unsafe extern "C" {
     fn GDALGetRasterColorInterpretation(band: *mut c_void) -> c_int;
@@ -15,7 +17,36 @@ unsafe extern "C" {
     fn GDALGetColorInterpretationName(interpretation: c_int) -> *const c_char;
     fn GDALGetFileList(dataset: *mut c_void) -> *mut *mut c_char;
     fn CSLDestroy(list: *mut *mut c_char);
+    fn GDALFlushRasterCache(band: *mut c_void) -> c_int;
+    fn GDALSetCacheMax64(bytes: i64);
+    fn GDALCreateCopy(
+        driver: *mut c_void,
+        name: *const c_char,
+        source: *mut c_void,
+        strict: c_int,
+        options: *mut *mut c_char,
+        progress: Progress,
+        argument: *mut c_void,
+    ) -> *mut c_void;
+    fn GDALBuildOverviews(
+        dataset: *mut c_void,
+        resampling: *const c_char,
+        overviews: c_int,
+        factors: *const c_int,
+        bands: c_int,
+        numbers: *const c_int,
+        progress: Progress,
+        argument: *mut c_void,
+    ) -> c_int;
+    fn GDALClose(dataset: *mut c_void);
     fn GDALSetRasterUnitType(band: *mut c_void, unit: *const c_char) -> c_int;
+}
+
+/// What GDAL calls during long work; 0 ends it.
+type Progress = Option<extern "C" fn(f64, *const c_char, *mut c_void) -> c_int>;
+
+extern "C" fn go_on(_fraction: f64, _message: *const c_char, _argument: *mut c_void) -> c_int {
+    c_int::from(!crate::interrupt::requested())
 }
 
 /// GDAL's number for an alpha band.
@@ -74,5 +105,88 @@ pub fn file_list(dataset: &Dataset) -> Vec<PathBuf> {
         }
         CSLDestroy(list);
         files
+    }
+}
+
+/// Writes what waits in GDAL's cache for this band.
+///
+/// # Errors
+/// What GDAL says.
+pub fn flush(band: &RasterBand) -> std::result::Result<(), GdalError> {
+    // SAFETY: the handle is valid as long as `band` is borrowed.
+    outcome(unsafe { GDALFlushRasterCache(band.c_rasterband().cast()) })
+}
+
+/// Bounds the cache of blocks that all data sets share.
+pub fn set_cache_bytes(bytes: usize) {
+    // SAFETY: takes a number.
+    unsafe { GDALSetCacheMax64(i64::try_from(bytes).unwrap_or(i64::MAX)) }
+}
+
+/// Copies a data set into a new file. Stops early when the user wants to stop.
+///
+/// # Errors
+/// What GDAL says.
+pub fn create_copy(
+    driver: &Driver,
+    source: &Dataset,
+    path: &Path,
+    options: &RasterCreationOptions,
+) -> std::result::Result<(), GdalError> {
+    let name = CString::new(path.to_string_lossy().into_owned())?;
+    // SAFETY: the handles and the list are valid as long as they are borrowed; the copy is closed
+    // here, so that all of it is in the file.
+    unsafe {
+        let copy = GDALCreateCopy(
+            driver.c_driver().cast(),
+            name.as_ptr(),
+            source.c_dataset().cast(),
+            0,
+            options.as_ptr().cast(),
+            Some(go_on),
+            std::ptr::null_mut(),
+        );
+        if copy.is_null() {
+            return outcome(3);
+        }
+        GDALClose(copy);
+    }
+    Ok(())
+}
+
+/// Makes overviews of all bands. Stops early when the user wants to stop.
+///
+/// # Errors
+/// What GDAL says.
+pub fn build_overviews(
+    dataset: &Dataset,
+    resampling: &str,
+    factors: &[i32],
+) -> std::result::Result<(), GdalError> {
+    let resampling = CString::new(resampling)?;
+    // SAFETY: the handle is valid as long as `dataset` is borrowed, and GDAL only reads the rest.
+    outcome(unsafe {
+        GDALBuildOverviews(
+            dataset.c_dataset().cast(),
+            resampling.as_ptr(),
+            factors.len() as c_int,
+            factors.as_ptr(),
+            0,
+            std::ptr::null(),
+            Some(go_on),
+            std::ptr::null_mut(),
+        )
+    })
+}
+
+/// GDAL's code as a result; the message is the one it reported last.
+fn outcome(class: c_int) -> std::result::Result<(), GdalError> {
+    match class {
+        0 => Ok(()),
+        class => Err(GdalError::CplError {
+            class: class as _,
+            number: 0,
+            msg: super::last_error(),
+        }),
     }
 }

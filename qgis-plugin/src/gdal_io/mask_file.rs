@@ -7,6 +7,7 @@ use gdal::{Dataset, Metadata};
 use unclouded_core::raster::Window;
 
 use super::dtype::DataType;
+use super::format::Format;
 use super::pending::PendingFile;
 use super::scene::Scene;
 use super::{error_count, last_error, unwritable, writer};
@@ -29,7 +30,14 @@ impl MaskFile {
         let errors_before = error_count();
         let photometric = [("PHOTOMETRIC", "MINISBLACK")];
         let create = || {
-            let mut dataset = writer::create(file.path(), scene, DataType::U8, 1, &photometric)?;
+            let mut dataset = writer::create(
+                file.path(),
+                scene,
+                &Format::default(),
+                DataType::U8,
+                1,
+                &photometric,
+            )?;
             dataset.set_metadata_item(
                 "UNCLOUDED_CONTENT",
                 "mask: 0 clear, 1 fill, 2 shadow",

@@ -1,9 +1,12 @@
 //! Rasters in and out through GDAL. The only place that knows 1-based bands and (cols, rows).
 
+pub mod block_rows;
 pub mod dtype;
 pub mod encoding;
 mod ffi;
+pub mod format;
 pub mod generated;
+pub mod journal;
 pub mod mask;
 pub mod mask_file;
 pub mod pending;
@@ -12,10 +15,13 @@ pub mod reference;
 pub mod rgb;
 mod roles;
 pub mod scene;
+pub mod scratch;
 pub mod sink;
 pub mod source;
 pub mod verify;
 pub mod writer;
+
+pub use ffi::{file_list, set_cache_bytes};
 
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,8 @@ const SIDECARS: [&str; 3] = [".aux.xml", ".ovr", ".msk"];
 #[derive(Debug)]
 pub struct PendingFile {
     temporary: PathBuf,
+    /// What the temporary file is made from, where that takes two steps.
+    draft: Option<PathBuf>,
     target: PathBuf,
     overwrite: bool,
     committed: bool,
@@ -38,10 +40,49 @@ impl PendingFile {
         interrupt::register(&temporary);
         Ok(PendingFile {
             temporary,
+            draft: None,
             target: target.to_owned(),
             overwrite,
             committed: false,
         })
+    }
+
+    /// The same file, made in two steps: a draft, then what is kept.
+    pub fn with_draft(mut self) -> Self {
+        let draft = beside(&self.temporary, ".draft");
+        interrupt::register(&draft);
+        self.draft = Some(draft);
+        self
+    }
+
+    /// Where the first step writes.
+    pub fn making(&self) -> &Path {
+        self.draft.as_deref().unwrap_or(&self.temporary)
+    }
+
+    /// The second step is done.
+    pub fn drop_draft(&mut self) {
+        if let Some(draft) = self.draft.take() {
+            remove_family(&draft);
+            interrupt::unregister(&draft);
+        }
+    }
+
+    /// Remove what earlier runs left beside `target` when they were killed. Only for who knows
+    /// that none of them is still running.
+    pub fn remove_leftovers(target: &Path) {
+        let Some(name) = target.file_name() else {
+            return;
+        };
+        let start = format!(".{}.unclouded-", name.to_string_lossy());
+        let own = format!("{start}{}.", std::process::id());
+        for path in siblings(target, &start) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.contains(".tmp") && !name.starts_with(&own) {
+                // Nothing can be done about a file that will not go, and it does no harm.
+                let _ = fs::remove_file(path);
+            }
+        }
     }
 
     /// Where to write.
@@ -97,14 +138,33 @@ impl PendingFile {
 
 impl Drop for PendingFile {
     fn drop(&mut self) {
+        self.drop_draft();
         if !self.committed {
-            let _ = fs::remove_file(&self.temporary);
-            for ending in SIDECARS {
-                let _ = fs::remove_file(beside(&self.temporary, ending));
-            }
+            remove_family(&self.temporary);
         }
         interrupt::unregister(&self.temporary);
     }
+}
+
+/// Remove a temporary file and what GDAL put beside it.
+fn remove_family(path: &Path) {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    for member in siblings(path, &name) {
+        let _ = fs::remove_file(member);
+    }
+}
+
+/// Files of the same folder whose names begin like this.
+fn siblings(path: &Path, start: &str) -> Vec<PathBuf> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let entries = fs::read_dir(folder.unwrap_or(Path::new(".")));
+    let entries = entries.into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(start))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 /// The failure for an output that is already there.
@@ -150,6 +210,42 @@ mod tests {
                 .is_err_and(|failure| failure.message.contains("exists"))
         );
         assert_eq!(fs::read_to_string(&target).expect("read"), "whole");
+        Ok(())
+    }
+
+    #[test]
+    fn drafts_and_leftovers_of_killed_runs_go() -> Result<()> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let target = folder.path().join("out.tif");
+        let names = || -> Vec<String> {
+            let entries = fs::read_dir(folder.path()).expect("read").flatten();
+            let mut names: Vec<_> = entries
+                .map(|e| e.file_name().to_string_lossy().into())
+                .collect();
+            names.sort();
+            names
+        };
+        for left in [
+            ".out.tif.unclouded-1.tmp",
+            ".out.tif.unclouded-1.tmp.draft.ovr",
+        ] {
+            fs::write(folder.path().join(left), "half").expect("written");
+        }
+        let kept = [".out.tif.unclouded-resume", "out.tif.unclouded-1.tmp"];
+        for kept in kept {
+            fs::write(folder.path().join(kept), "whole").expect("written");
+        }
+        PendingFile::remove_leftovers(&target);
+        assert_eq!(names(), kept);
+        {
+            let mut pending = PendingFile::new(&target, false)?.with_draft();
+            fs::write(pending.making(), "draft").expect("written");
+            fs::write(beside(pending.path(), ".ovr.tmp"), "overview").expect("written");
+            assert_ne!(pending.making(), pending.path());
+            pending.drop_draft();
+            assert_eq!(names().len(), 3);
+        }
+        assert_eq!(names(), kept);
         Ok(())
     }
 

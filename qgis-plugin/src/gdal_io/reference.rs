@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use unclouded_core::raster::Window;
+use unclouded_core::raster::{Mask, Window};
 use unclouded_core::restore::{self, SceneSource};
 
 use super::mask::MaskReader;
@@ -69,6 +69,19 @@ impl ReferenceReader {
             observed: part.valid.and_not(&part.mask),
             image: part.image,
         })
+    }
+
+    /// The image.
+    pub fn scene(&self) -> &Scene {
+        &self.scene
+    }
+
+    /// Its clouds.
+    ///
+    /// # Errors
+    /// As [`MaskReader::read`].
+    pub fn clouds(&self, window: Window) -> Result<Mask> {
+        self.clouds.read(window)
     }
 
     /// Notes about its mask.

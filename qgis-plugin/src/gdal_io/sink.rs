@@ -2,24 +2,26 @@
 
 use std::path::Path;
 
-use gdal::Dataset;
 use gdal::errors::GdalError;
-use gdal::raster::{Buffer, GdalType};
+use gdal::{Dataset, DatasetOptions, DriverManager, GdalOpenFlags};
 use unclouded_core::provenance;
 use unclouded_core::raster::{Mask, Window};
 use unclouded_core::restore::{FilledRows, SceneSink};
 
+use super::block_rows::BlockRows;
 use super::dtype::Native;
+use super::format::Format;
+use super::journal::Journal;
 use super::mask::MaskReader;
 use super::pending::PendingFile;
 use super::scene::Scene;
 use super::source::{GdalSource, read_native};
 use super::writer::{self, Tag};
-use super::{error_count, last_error, unreadable, unwritable};
+use super::{error_count, ffi, last_error, unreadable, unwritable};
 use crate::failure::{Failure, Result};
 use crate::for_dtype;
 
-/// Which files to write, and whether they may replace others.
+/// Which files to write, how, and whether they may replace others.
 #[derive(Debug, Clone)]
 pub struct Targets<'a> {
     /// The filled scene.
@@ -30,23 +32,29 @@ pub struct Targets<'a> {
     pub provenance: Option<&'a Path>,
     /// Whether existing files are replaced.
     pub overwrite: bool,
+    /// How they are stored.
+    pub format: Format,
 }
 
 /// A raster being written.
 struct Output {
     file: PendingFile,
-    dataset: Dataset,
+    rows: BlockRows,
+    /// How its overviews are made.
+    resampling: &'static str,
 }
 
 /// Writes filled rows. Clear pixels never pass through f32: they are read from the scene in its
 /// own type and written back as they are.
 pub struct GdalSink<'a> {
     scene: &'a Scene,
+    format: Format,
     bands: Vec<usize>,
     filled: Output,
     uncertainty: Option<Output>,
     provenance: Option<Output>,
     mask: Option<&'a MaskReader>,
+    journal: Option<&'a mut Journal>,
     errors_before: u64,
 }
 
@@ -78,32 +86,50 @@ impl<'a> GdalSink<'a> {
     /// # Errors
     /// Exit 1 if a file cannot be created.
     pub fn create(scene: &'a Scene, targets: &Targets, tags: &[Tag]) -> Result<Self> {
-        type Create = fn(&PendingFile, &Scene, &[Tag]) -> Result<Dataset>;
-        let make = |target: &Path, create: Create| -> Result<Output> {
-            let file = PendingFile::new(target, targets.overwrite)?;
-            let dataset = create(&file, scene, tags)?;
-            Ok(Output { file, dataset })
+        type Create = fn(&PendingFile, &Scene, &Format, &[Tag]) -> Result<Dataset>;
+        let format = targets.format;
+        let make = |target: &Path, mask, resampling, create: Create| -> Result<Output> {
+            let mut file = PendingFile::new(target, targets.overwrite)?;
+            if format.cog {
+                file = file.with_draft();
+            }
+            let dataset = create(&file, scene, &format, tags)?;
+            let rows = BlockRows::new(dataset, mask).map_err(|error| unwritable(target, &error))?;
+            Ok(Output {
+                file,
+                rows,
+                resampling,
+            })
         };
-        let filled = make(targets.scene, writer::create_like)?;
+        let mask_band = scene.info.mask_band;
+        let filled = make(targets.scene, mask_band, "AVERAGE", writer::create_filled)?;
         let uncertainty = targets
             .uncertainty
-            .map(|path| make(path, writer::create_uncertainty))
+            .map(|path| make(path, false, "AVERAGE", writer::create_uncertainty))
             .transpose()?;
         let provenance = targets
             .provenance
-            .map(|path| make(path, writer::create_provenance))
+            .map(|path| make(path, false, "NEAREST", writer::create_provenance))
             .transpose()?;
         let bands = scene.data_bands();
         let errors_before = error_count();
         Ok(GdalSink {
             scene,
+            format,
             bands,
             filled,
             uncertainty,
             provenance,
             mask: None,
+            journal: None,
             errors_before,
         })
+    }
+
+    /// Keep what is finished in a journal, and take from there what an earlier run finished.
+    pub fn with_journal(mut self, journal: Option<&'a mut Journal>) -> Self {
+        self.journal = journal;
+        self
     }
 
     /// Tell the sink of the mask, which may leave clouds as they are (`--extent`): the core does
@@ -127,14 +153,28 @@ impl<'a> GdalSink<'a> {
     /// # Errors
     /// Exit 1 if the disk refuses the rest.
     pub fn finish(self) -> Result<Written> {
+        let format = self.format;
         let close = |output: Output| -> Result<PendingFile> {
-            let Output { file, mut dataset } = output;
+            let Output {
+                mut file,
+                rows,
+                resampling,
+            } = output;
+            let mut dataset = rows.into_dataset();
             dataset
                 .flush_cache()
-                .map_err(|error| unwritable(file.target(), &error))?;
-            dataset
-                .close()
-                .map_err(|error| unwritable(file.target(), &error))?;
+                .and_then(|()| dataset.close())
+                .and_then(|()| arrange(&file, &format, resampling))
+                .map_err(|error| {
+                    let stopped = crate::interrupt::requested();
+                    let failed = unwritable(file.target(), &error);
+                    if stopped {
+                        Failure::interrupted()
+                    } else {
+                        failed
+                    }
+                })?;
+            file.drop_draft();
             Ok(file)
         };
         let scene = close(self.filled)?;
@@ -154,10 +194,15 @@ impl<'a> GdalSink<'a> {
         Ok(Written { scene, more })
     }
 
-    fn write_band<T: Native>(&self, band: usize, filled: &[f32], rows: &FilledRows) -> Result<()> {
+    fn write_band<T: Native + 'static>(
+        &mut self,
+        band: usize,
+        filled: &[f32],
+        rows: &FilledRows,
+    ) -> Result<()> {
         let info = &self.scene.info;
         let nodata = info.missing_value().and_then(T::nodata);
-        let shift = info.encoding.shift as f32;
+        let shift = info.encoding.shift;
         let mut values = self.read::<T>(band, rows.window)?;
         for ((value, fill), on) in values.iter_mut().zip(filled).zip(&rows.filled.data) {
             if !on {
@@ -169,9 +214,10 @@ impl<'a> GdalSink<'a> {
                 ))
                 .hint("try --device cpu; if that helps, the GPU driver is at fault"));
             }
-            *value = T::from_fill(*fill - shift, nodata);
+            *value = T::from_fill(f64::from(*fill) - shift, nodata);
         }
-        self.put(&self.filled, band, rows.window, values)
+        self.filled.rows.put(band, values);
+        Ok(())
     }
 
     fn read<T: Native>(&self, band: usize, window: Window) -> Result<Vec<T>> {
@@ -179,101 +225,141 @@ impl<'a> GdalSink<'a> {
             .map_err(|error| unreadable("scene", &error))
     }
 
-    fn put<T: GdalType + Copy>(
-        &self,
-        output: &Output,
-        band: usize,
-        window: Window,
-        values: Vec<T>,
-    ) -> Result<()> {
-        write_native(&output.dataset, band, window, values)
-            .map_err(|error| unwritable(output.file.target(), &error))
-    }
-
     /// Alpha, classes and mask bands pass through unchanged.
-    fn copy_others(&self, window: Window) -> Result<()> {
+    fn copy_others(&mut self, window: Window) -> Result<()> {
         for band in self.scene.info.kept_bands() {
             for_dtype!(self.scene.info.dtype, T => {
-                self.put(&self.filled, band, window, self.read::<T>(band, window)?)?;
+                let values = self.read::<T>(band, window)?;
+                self.filled.rows.put(band, values);
             });
         }
         if self.scene.info.mask_band {
-            let copy = || -> std::result::Result<(), GdalError> {
+            let read = || -> std::result::Result<Vec<u8>, GdalError> {
                 // (cols, rows)
                 let (origin, size) = (
                     (window.col as isize, window.row as isize),
                     (window.width, window.height),
                 );
                 let from = self.scene.dataset.rasterband(self.bands[0])?;
-                let mut mask = from
+                let mask = from
                     .open_mask_band()?
                     .read_as::<u8>(origin, size, size, None)?;
-                let to = self.filled.dataset.rasterband(1)?;
-                to.open_mask_band()?.write(origin, size, &mut mask)
+                Ok(mask.into_shape_and_vec().1)
             };
-            copy().map_err(|error| unwritable(self.filled.file.target(), &error))?;
+            let mask = read().map_err(|error| unreadable("scene", &error))?;
+            self.filled.rows.put(self.scene.info.bands.len() + 1, mask);
         }
         Ok(())
     }
 
-    fn write_uncertainty(&self, output: &Output, rows: &FilledRows) -> Result<()> {
-        let std = rows.std.as_ref().ok_or_else(|| {
-            Failure::failed("the uncertainty was asked for and the run gave none")
-        })?;
-        for position in 0..self.bands.len() {
-            let mut values = std.band(position).to_vec();
-            for ((value, filled), valid) in values
-                .iter_mut()
-                .zip(&rows.filled.data)
-                .zip(&rows.valid.data)
-            {
-                *value = match (valid, filled) {
-                    (false, _) => f32::NAN,
-                    (true, false) => 0.0,
-                    (true, true) => *value,
-                };
-            }
-            self.put(output, position + 1, rows.window, values)?;
-        }
-        Ok(())
-    }
-}
-
-impl SceneSink for GdalSink<'_> {
-    fn write(&mut self, mut rows: FilledRows) -> unclouded_core::Result<()> {
-        crate::interrupt::check()?;
+    fn take(&mut self, mut rows: FilledRows) -> Result<()> {
         if let Some(observed) = self.observed(&rows)? {
             rows.valid = observed;
         }
-        for (position, &band) in self.bands.iter().enumerate() {
+        for (position, band) in self.bands.clone().into_iter().enumerate() {
             for_dtype!(self.scene.info.dtype, T => {
                 self.write_band::<T>(band, rows.image.band(position), &rows)?;
             });
         }
         self.copy_others(rows.window)?;
-        if let Some(output) = &self.uncertainty {
-            self.write_uncertainty(output, &rows)?;
+        let height = rows.window.height;
+        advance(&mut self.filled, height)?;
+        if let Some(output) = &mut self.uncertainty {
+            put_uncertainty(output, self.bands.len(), &rows)?;
+            advance(output, height)?;
         }
-        if let Some(output) = &self.provenance {
+        if let Some(output) = &mut self.provenance {
             let values = provenance::classify(&rows.filled, &rows.valid);
-            self.put(output, 1, rows.window, values)?;
+            output.rows.put(1, values);
+            advance(output, height)?;
         }
         Ok(())
     }
 }
 
-fn write_native<T: GdalType + Copy>(
-    dataset: &Dataset,
-    band: usize,
-    window: Window,
-    values: Vec<T>,
+fn advance(output: &mut Output, height: usize) -> Result<()> {
+    output
+        .rows
+        .advance(height)
+        .map_err(|error| unwritable(output.file.target(), &error))
+}
+
+fn put_uncertainty(output: &mut Output, bands: usize, rows: &FilledRows) -> Result<()> {
+    let std = rows
+        .std
+        .as_ref()
+        .ok_or_else(|| Failure::failed("the uncertainty was asked for and the run gave none"))?;
+    for position in 0..bands {
+        let mut values = std.band(position).to_vec();
+        for ((value, filled), valid) in values
+            .iter_mut()
+            .zip(&rows.filled.data)
+            .zip(&rows.valid.data)
+        {
+            *value = match (valid, filled) {
+                (false, _) => f32::NAN,
+                (true, false) => 0.0,
+                (true, true) => *value,
+            };
+        }
+        output.rows.put(position + 1, values);
+    }
+    Ok(())
+}
+
+/// The second step of a file: overviews, or the copy that becomes cloud-optimised.
+fn arrange(
+    file: &PendingFile,
+    format: &Format,
+    resampling: &str,
 ) -> std::result::Result<(), GdalError> {
-    // (cols, rows)
-    let size = (window.width, window.height);
-    let mut buffer = Buffer::new(size, values);
-    dataset.rasterband(band)?.write(
-        (window.col as isize, window.row as isize),
-        size,
-        &mut buffer,
-    )
+    let open = |flags| {
+        let options = DatasetOptions {
+            open_flags: flags | GdalOpenFlags::GDAL_OF_RASTER,
+            ..DatasetOptions::default()
+        };
+        Dataset::open_ex(file.making(), options)
+    };
+    if format.cog {
+        let draft = open(GdalOpenFlags::GDAL_OF_READONLY)?;
+        let driver = DriverManager::get_driver_by_name("COG")?;
+        let options = format.copying(resampling)?;
+        return ffi::create_copy(&driver, &draft, file.path(), &options);
+    }
+    if format.overviews {
+        let dataset = open(GdalOpenFlags::GDAL_OF_UPDATE)?;
+        let (width, height) = dataset.raster_size();
+        let levels = Format::levels(height, width);
+        if !levels.is_empty() {
+            ffi::build_overviews(&dataset, resampling, &levels)?;
+        }
+        return dataset.close();
+    }
+    Ok(())
+}
+
+impl SceneSink for GdalSink<'_> {
+    fn write(&mut self, rows: FilledRows) -> unclouded_core::Result<()> {
+        crate::interrupt::check()?;
+        if let Some(journal) = &mut self.journal {
+            journal.append(&rows)?;
+        }
+        Ok(self.take(rows)?)
+    }
+
+    fn recall(&mut self, window: Window) -> unclouded_core::Result<bool> {
+        crate::interrupt::check()?;
+        let bands = self.bands.len();
+        let recalled = match &mut self.journal {
+            Some(journal) => journal.recall(window, bands)?,
+            None => None,
+        };
+        match recalled {
+            Some(rows) => {
+                self.take(rows)?;
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
 }

@@ -1,14 +1,17 @@
 //! Windows of a scene for the core: values as f32, what to fill, what is data.
 
+use std::path::Path;
+
 use gdal::Dataset;
 use gdal::errors::GdalError;
 use unclouded_core::raster::{Mask, Raster, Window};
-use unclouded_core::restore::{SceneSource, SceneWindow};
+use unclouded_core::restore::{MemoryScratch, SceneSource, SceneWindow, Scratch};
 
 use super::dtype::Native;
 use super::mask::MaskReader;
 use super::reference::ReferenceReader;
 use super::scene::Scene;
+use super::scratch::FileScratch;
 use super::{STRIP_ROWS, unreadable};
 use crate::failure::{Failure, Result};
 use crate::for_dtype;
@@ -23,6 +26,8 @@ pub struct GdalSource<'a> {
     mask: &'a MaskReader,
     bands: Vec<usize>,
     reference: Option<&'a ReferenceReader>,
+    scratch: Option<&'a Path>,
+    watch: Option<&'a dyn Fn(usize)>,
 }
 
 /// How a mask covers a scene, in pixels.
@@ -76,6 +81,24 @@ impl<'a> GdalSource<'a> {
             mask,
             bands: scene.data_bands(),
             reference: None,
+            scratch: None,
+            watch: None,
+        }
+    }
+
+    /// Tell somebody the row that each window read ends at.
+    pub fn with_watch(self, watch: &'a dyn Fn(usize)) -> Self {
+        GdalSource {
+            watch: Some(watch),
+            ..self
+        }
+    }
+
+    /// Keep in a folder what grows with the area of the scene, instead of in memory.
+    pub fn with_scratch(self, folder: &'a Path) -> Self {
+        GdalSource {
+            scratch: Some(folder),
+            ..self
         }
     }
 
@@ -274,6 +297,9 @@ impl SceneSource for GdalSource<'_> {
             None => valid,
         };
         let image = Raster::from_vec(self.bands.len(), window.height, window.width, data)?;
+        if let Some(watch) = self.watch {
+            watch(window.row_end());
+        }
         Ok(SceneWindow {
             image,
             mask,
@@ -282,6 +308,13 @@ impl SceneSource for GdalSource<'_> {
                 .reference
                 .map(|reference| reference.read(window))
                 .transpose()?,
+        })
+    }
+
+    fn scratch(&self) -> unclouded_core::Result<Box<dyn Scratch>> {
+        Ok(match self.scratch {
+            Some(folder) => Box::new(FileScratch::new(folder)?),
+            None => Box::new(MemoryScratch::default()),
         })
     }
 }

@@ -9,6 +9,7 @@ use unclouded_core::raster::Window;
 use unclouded_core::restore::{FilledRows, SceneSink, SceneSource};
 
 use super::dtype::Native;
+use super::format::Format;
 use super::mask::MaskReader;
 use super::scene::Scene;
 use super::sink::{GdalSink, Targets, Written};
@@ -83,6 +84,7 @@ impl Fixture {
             uncertainty: Some(&std),
             provenance: Some(&kinds),
             overwrite: false,
+            format: Format::default(),
         };
         let mut sink = GdalSink::create(scene, &targets, &[("SEED".into(), "7".into())])?;
         for (row, height) in [(0, 13), (13, HEIGHT - 13)] {
@@ -173,6 +175,46 @@ fn every_type_keeps_its_clear_pixels() {
         0.5,
     );
     survives::<f64>(None, |index| 1.0 / (index as f64 + 3.0), 0.25, 0.25);
+}
+
+/// Any bits at all: the splitmix64 generator (Steele, Lea & Flood 2014).
+fn bits(seed: u64, index: usize) -> u64 {
+    let mut z = (seed << 32 | index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ z >> 31
+}
+
+#[test]
+fn clear_pixels_survive_whatever_their_bits_are() {
+    for seed in 1..6 {
+        let of = |index| bits(seed, index);
+        // A nodata value that occurs, and none.
+        let some = |value: f64| (seed % 2 == 0).then_some(value);
+        let (byte, word) = (of(3) as u8, of(3) as u16);
+        let stored = u8::from_fill(77.4, some(byte.into()).map(|_| byte));
+        survives::<u8>(some(byte.into()), |i| of(i) as u8, 77.4, stored);
+        let stored = u16::from_fill(-4.0, some(word.into()).map(|_| word));
+        survives::<u16>(some(word.into()), |i| of(i) as u16, -4.0, stored);
+        survives::<i16>(some(-1.0), |i| of(i) as i16, 12.5, 13);
+        survives::<u32>(some(0.0), |i| of(i) as u32, 0.0, u32::from(seed % 2 == 0));
+        survives::<i32>(some(7.0), |i| of(i) as i32, -1e6, -1_000_000);
+        // NaN with any payload, infinities, denormal numbers, -0.
+        survives::<f32>(some(f64::NAN), |i| f32::from_bits(of(i) as u32), 0.5, 0.5);
+        survives::<f64>(some(-9999.0), |i| f64::from_bits(of(i)), 0.5, 0.5);
+    }
+}
+
+#[test]
+fn an_offset_comes_back_exactly_for_every_16_bit_value() {
+    for shift in [-1000.0_f32, 1000.0, -1.0] {
+        for stored in 0..=u16::MAX {
+            let (back, signed) = (stored.to_f32() + shift - shift, stored as i16);
+            assert_eq!(u16::from_fill(f64::from(back), None), stored);
+            let back = signed.to_f32() + shift - shift;
+            assert_eq!(i16::from_fill(f64::from(back), None), signed);
+        }
+    }
 }
 
 #[test]

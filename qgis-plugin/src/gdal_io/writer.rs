@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use gdal::errors::GdalError;
-use gdal::raster::{ColorEntry, ColorTable, PaletteInterpretation, RasterCreationOptions};
+use gdal::raster::{ColorEntry, ColorTable, PaletteInterpretation};
 use gdal::{Dataset, DriverManager, Metadata};
 use unclouded_core::provenance;
 
 use super::dtype::DataType;
+use super::format::Format;
 use super::pending::PendingFile;
 use super::scene::Scene;
 use super::{ffi, unwritable};
@@ -30,11 +31,24 @@ const COLORS: [(u8, [i16; 3]); 3] = [
 /// Key and value of a metadata item.
 pub type Tag = (String, String);
 
-/// Create the filled scene: everything of the scene but its pixels, and `tags`.
+/// Create a raster like the scene, stored as is usual; see [`create_filled`].
 ///
 /// # Errors
 /// Exit 1 if the file cannot be created.
 pub fn create_like(file: &PendingFile, scene: &Scene, tags: &[Tag]) -> Result<Dataset> {
+    create_filled(file, scene, &Format::default(), tags)
+}
+
+/// Create the filled scene: everything of the scene but its pixels, and `tags`.
+///
+/// # Errors
+/// Exit 1 if the file cannot be created.
+pub fn create_filled(
+    file: &PendingFile,
+    scene: &Scene,
+    format: &Format,
+    tags: &[Tag],
+) -> Result<Dataset> {
     let info = &scene.info;
     let colors: Vec<i32> = info.bands.iter().map(|band| band.color_number).collect();
     let photometric = if colors.starts_with(&RGB) {
@@ -46,8 +60,9 @@ pub fn create_like(file: &PendingFile, scene: &Scene, tags: &[Tag]) -> Result<Da
         let interleave = scene.dataset.metadata_item("INTERLEAVE", "IMAGE_STRUCTURE");
         let interleave = interleave.filter(|way| way == "PIXEL" || way == "BAND");
         let mut output = create(
-            file.path(),
+            file.making(),
             scene,
+            format,
             info.dtype,
             info.bands.len(),
             &[
@@ -92,12 +107,18 @@ pub fn create_like(file: &PendingFile, scene: &Scene, tags: &[Tag]) -> Result<Da
 ///
 /// # Errors
 /// Exit 1 if the file cannot be created.
-pub fn create_uncertainty(file: &PendingFile, scene: &Scene, tags: &[Tag]) -> Result<Dataset> {
+pub fn create_uncertainty(
+    file: &PendingFile,
+    scene: &Scene,
+    format: &Format,
+    tags: &[Tag],
+) -> Result<Dataset> {
     let bands = scene.data_bands();
     let create = || -> std::result::Result<Dataset, GdalError> {
         let mut output = create(
-            file.path(),
+            file.making(),
             scene,
+            format,
             DataType::F32,
             bands.len(),
             &[("PHOTOMETRIC", "MINISBLACK")],
@@ -120,11 +141,17 @@ pub fn create_uncertainty(file: &PendingFile, scene: &Scene, tags: &[Tag]) -> Re
 ///
 /// # Errors
 /// Exit 1 if the file cannot be created.
-pub fn create_provenance(file: &PendingFile, scene: &Scene, tags: &[Tag]) -> Result<Dataset> {
+pub fn create_provenance(
+    file: &PendingFile,
+    scene: &Scene,
+    format: &Format,
+    tags: &[Tag],
+) -> Result<Dataset> {
     let create = || -> std::result::Result<Dataset, GdalError> {
         let mut output = create(
-            file.path(),
+            file.making(),
             scene,
+            format,
             DataType::U8,
             1,
             &[("PHOTOMETRIC", "PALETTE")],
@@ -147,23 +174,19 @@ pub fn create_provenance(file: &PendingFile, scene: &Scene, tags: &[Tag]) -> Res
     create().map_err(|error| unwritable(file.target(), &error))
 }
 
-/// An empty tiled, compressed GeoTIFF on the scene's grid.
+/// An empty tiled GeoTIFF on the scene's grid.
 ///
 /// # Errors
 /// What GDAL says.
 pub fn create(
     path: &Path,
     scene: &Scene,
+    format: &Format,
     dtype: DataType,
     bands: usize,
     more: &[(&str, &str)],
 ) -> std::result::Result<Dataset, GdalError> {
-    let mut options = RasterCreationOptions::new();
-    options.set_name_value("TILED", "YES")?;
-    options.set_name_value("COMPRESS", "DEFLATE")?;
-    // 2: horizontal differences of integers, 3: of the bytes of floats.
-    options.set_name_value("PREDICTOR", if dtype.is_integer() { "2" } else { "3" })?;
-    options.set_name_value("BIGTIFF", "IF_SAFER")?;
+    let mut options = format.creation(dtype)?;
     for (name, value) in more {
         options.set_name_value(name, value)?;
     }

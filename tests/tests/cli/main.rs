@@ -2,6 +2,7 @@
 //! synthetic scenes, in one test executable (one link, one program built beside it).
 
 mod bad_input;
+mod batch;
 mod convert;
 mod encodings;
 mod evaluate;
@@ -16,6 +17,9 @@ mod progress;
 mod reference;
 mod reproducible;
 mod restore;
+mod resume;
 mod run;
+mod scene;
+mod storage;
 mod tasks;
 mod train;

@@ -243,7 +243,7 @@ fn virtual_rasters_that_lie() {
         (
             "a million times a million",
             vrt(&band("1", ""), "999999", "999999"),
-            Refused("mask"),
+            Refused("memory-mb"),
         ),
         (
             "larger than any scene",

@@ -129,6 +129,13 @@ pub fn tests_folder() -> &'static Path {
 
 /// Runs a script of `tests` with the first Python that has GDAL and numpy.
 pub fn python(script: &str) -> Command {
+    let mut command = python_with("import numpy; from osgeo import gdal");
+    command.arg(tests_folder().join(script));
+    command
+}
+
+/// The first Python in which this code runs.
+pub fn python_with(code: &str) -> Command {
     let chosen = std::env::var("PYTHON").ok();
     let mut candidates = chosen
         .iter()
@@ -136,16 +143,14 @@ pub fn python(script: &str) -> Command {
         .chain(["python3", "/usr/bin/python3"]);
     let works = |candidate: &&str| {
         Command::new(candidate)
-            .args(["-c", "import numpy; from osgeo import gdal"])
+            .args(["-c", code])
             .output()
             .is_ok_and(|output| output.status.success())
     };
     let found = candidates
         .find(works)
         .expect("python3 with numpy and GDAL; run: make install-deps");
-    let mut command = Command::new(found);
-    command.arg(tests_folder().join(script));
-    command
+    Command::new(found)
 }
 
 /// Parses every line of a text as JSON.

@@ -144,7 +144,7 @@ fn progress_counts_the_coarse_pass_too() {
         &model,
         &settings(),
         &mut |progress| {
-            assert_eq!(progress.done, last.done + 1);
+            assert!(progress.done > last.done);
             last = progress;
             totals.push(progress.total);
             ControlFlow::Continue(())

@@ -178,7 +178,7 @@ impl Example {
                     )));
                 }
                 *place = for_dtype!(self.info.dtype, T => {
-                    T::from_fill(*value, nodata.and_then(T::nodata)).to_f32()
+                    T::from_fill(f64::from(*value), nodata.and_then(T::nodata)).to_f32()
                 });
             }
         }

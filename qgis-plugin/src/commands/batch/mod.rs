@@ -1,0 +1,218 @@
+//! `unclouded restore` of one scene or several: what a list names, one after the other.
+
+pub mod list;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use self::list::Entry;
+use super::restore;
+use crate::cli::RestoreArgs;
+use crate::failure::{Exit, Failure, Result};
+use crate::progress::Reporter;
+
+/// Run the command.
+///
+/// # Errors
+/// Of one scene, its own. Of several, exit 2 if the list cannot be read, exit 130 when
+/// interrupted, and exit 1 if a scene failed, after all others were filled.
+pub fn run(args: &RestoreArgs, reporter: &mut Reporter) -> Result<()> {
+    if args.batch.is_none() && args.scenes.len() == 1 {
+        return restore::run(args, reporter).map(|_| ());
+    }
+    let runs = requests(args)?;
+    reporter.start("restore", json!({"scenes": runs.len()}));
+    let of = runs.len();
+    let mut table = Vec::new();
+    let mut failed = 0;
+    for (number, one) in (1..).zip(&runs) {
+        let began = Instant::now();
+        let (scene, output) = files(one);
+        reporter.enter(number, of, scene);
+        let outcome = restore::run(one, reporter);
+        if let Err(failure) = &outcome {
+            reporter.error(failure);
+        }
+        reporter.leave();
+        let (state, words) = match outcome {
+            Ok(done) => (done.word(), String::new()),
+            Err(failure) if failure.exit == Exit::Interrupted => return Err(failure),
+            Err(failure) => {
+                failed += 1;
+                ("failed", failure.message)
+            }
+        };
+        table.push(Row {
+            state,
+            scene: scene.to_owned(),
+            output: output.to_owned(),
+            seconds: began.elapsed().as_secs_f64(),
+            message: words,
+        });
+    }
+    let text: Vec<String> = table.iter().map(Row::text).collect();
+    if failed == 0 {
+        let rows: Vec<Value> = table.iter().map(Row::json).collect();
+        reporter.done(&text.join("\n"), json!({"scenes": rows}));
+        return Ok(());
+    }
+    reporter.summary(&text.join("\n"));
+    Err(Failure::failed(format!("{failed} of {of} scenes failed"))
+        .hint("mend what is said above; --resume leaves out the scenes that are complete"))
+}
+
+/// A line of the summary.
+struct Row {
+    state: &'static str,
+    scene: PathBuf,
+    output: PathBuf,
+    seconds: f64,
+    message: String,
+}
+
+impl Row {
+    fn text(&self) -> String {
+        let Row { state, seconds, .. } = self;
+        let (scene, output) = (self.scene.display(), self.output.display());
+        match self.message.is_empty() {
+            true => format!("{state:<8} {seconds:>7.1} s  {scene} -> {output}"),
+            false => format!("{state:<8} {seconds:>7.1} s  {scene}: {}", self.message),
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "state": self.state, "scene": self.scene, "output": self.output,
+            "seconds": self.seconds,
+        })
+    }
+}
+
+fn files(one: &RestoreArgs) -> (&Path, &Path) {
+    let nowhere = Path::new("");
+    (
+        one.scenes.first().map_or(nowhere, PathBuf::as_path),
+        one.output.as_deref().unwrap_or(nowhere),
+    )
+}
+
+/// One request a scene, each with files of its own.
+fn requests(args: &RestoreArgs) -> Result<Vec<RestoreArgs>> {
+    let entries = match &args.batch {
+        Some(list) => list::read(list, args)?,
+        None => args.scenes.iter().map(|scene| Entry::of(scene)).collect(),
+    };
+    let mut runs: Vec<RestoreArgs> = Vec::new();
+    for entry in entries {
+        let output = match (&entry.output, &args.output) {
+            (Some(output), _) => output.clone(),
+            (None, Some(folder)) => {
+                is_folder("--output", folder)?;
+                folder.join(format!("{}.tif", entry.name()))
+            }
+            (None, None) => {
+                return Err(Failure::mismatch(
+                    "--batch",
+                    "a column output, or --output with a folder",
+                    "neither",
+                ));
+            }
+        };
+        if let Some(other) = runs.iter().find(|run| run.output.as_ref() == Some(&output)) {
+            return Err(Failure::mismatch(
+                format!("output of {}", entry.scene.display()),
+                "a name of its own",
+                format!("{}, that of {}", output.display(), files(other).0.display()),
+            )
+            .hint("name the outputs in a list: --batch LIST.csv"));
+        }
+        let beside = |name: &str, folder: &Option<PathBuf>, ending: &str| {
+            let Some(folder) = folder else {
+                return Result::Ok(None);
+            };
+            is_folder(&format!("--{name}"), folder)?;
+            let stem = output.file_stem().unwrap_or_default().to_string_lossy();
+            Ok(Some(folder.join(format!("{stem}_{name}.{ending}"))))
+        };
+        runs.push(RestoreArgs {
+            uncertainty: beside("uncertainty", &args.uncertainty, "tif")?,
+            provenance: beside("provenance", &args.provenance, "tif")?,
+            preview: beside("preview", &args.preview, "png")?,
+            scenes: vec![entry.scene],
+            mask: entry.mask.or_else(|| args.mask.clone()),
+            reference: entry.reference.or_else(|| args.reference.clone()),
+            reference_mask: entry.reference_mask.or_else(|| args.reference_mask.clone()),
+            output: Some(output),
+            batch: None,
+            ..args.clone()
+        });
+    }
+    Ok(runs)
+}
+
+fn is_folder(name: &str, folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    Err(Failure::mismatch(
+        name,
+        "a folder that exists, for several scenes",
+        folder.display(),
+    )
+    .hint(format!("make it first: mkdir -p {}", folder.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn requested(words: &[&str]) -> Result<Vec<RestoreArgs>> {
+        let words = ["unclouded", "restore"].iter().chain(words);
+        match Cli::try_parse_from(words).map(|cli| cli.command) {
+            Ok(Command::Restore(args)) => requests(&args),
+            other => panic!("restore is not understood: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn several_scenes_go_into_a_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let out = folder.path().to_string_lossy().into_owned();
+        let words = ["a/june.tif", "b/july.jp2", "-o", &out, "--preview", &out];
+        let runs = requested(&words).expect("understood");
+        let outputs: Vec<_> = runs.iter().map(|run| files(run).1.to_owned()).collect();
+        assert_eq!(
+            outputs,
+            [
+                folder.path().join("june.tif"),
+                folder.path().join("july.tif")
+            ]
+        );
+        assert_eq!(
+            runs[1].preview,
+            Some(folder.path().join("july_preview.png"))
+        );
+        let clash = requested(&["a/june.tif", "b/june.tif", "-o", &out]);
+        assert!(clash.is_err_and(|failure| failure.message.contains("a/june.tif")));
+        assert!(requested(&["a.tif", "b.tif", "-o", "no/such/folder"]).is_err());
+    }
+
+    #[test]
+    fn a_list_goes_before_the_options() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let list = folder.path().join("scenes.csv");
+        let text = "scene,mask,output\na.tif,,x.tif\nb.tif,b_clouds.tif,sub/y.tif\n";
+        std::fs::write(&list, text).expect("written");
+        let runs = requested(&["--batch", &list.to_string_lossy(), "--mask", "all.gpkg"]);
+        let runs = runs.expect("understood");
+        assert_eq!(files(&runs[0]).0, folder.path().join("a.tif"));
+        assert_eq!(runs[0].mask.as_deref(), Some(Path::new("all.gpkg")));
+        assert_eq!(runs[1].mask, Some(folder.path().join("b_clouds.tif")));
+        assert_eq!(files(&runs[1]).1, folder.path().join("sub/y.tif"));
+    }
+}
