@@ -86,7 +86,7 @@ fn write_pair(folder: &Path, model: &Model, height: usize, width: usize) {
         })
     };
     let mut denoised = Vec::new();
-    for i in 0..batch {
+    for (i, label) in labels.into_iter().enumerate() {
         let conditioning = item("conditioning", i);
         let denoiser = NetworkDenoiser {
             unet: &model.unet,
@@ -95,7 +95,7 @@ fn write_pair(folder: &Path, model: &Model, height: usize, width: usize) {
             conditioning,
             class: config
                 .classes
-                .map(|_| Tensor::<1, Int>::full([1], labels[i] as i64, device)),
+                .map(|_| Tensor::<1, Int>::full([1], label as i64, device)),
         };
         let x = item("x", i).unwrap();
         denoised.extend(denoiser.denoise(x, level(i)).into_data().iter::<f32>());

@@ -101,7 +101,7 @@ pub fn write_tif(
                 let values: Vec<T> = image
                     .band(band)
                     .iter()
-                    .map(|value| <T as Native>::from_fill(f64::from(value) - f64::from(shift), nodata))
+                    .map(|value| <T as Native>::from_fill(f64::from(*value) - f64::from(shift), nodata))
                     .collect();
                 let mut target = output.rasterband(band + 1)?;
                 if let Some(name) = names.get(band) {
