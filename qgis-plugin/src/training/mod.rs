@@ -194,6 +194,8 @@ impl<'a> Run<'a> {
             batches::prepare(&builder.train(step).examples, &diffusion)
         });
         reporter.stage("training", t.steps);
+        let objective = self.config.diffusion.objective();
+        let trained = self.config.diffusion.schedule.training_levels();
         let (mut sum, mut count) = (0.0, 0u32);
         while self.step < t.steps {
             interrupt::check()?;
@@ -204,7 +206,7 @@ impl<'a> Run<'a> {
             let key = (t.seed, Stream::Train, self.step);
             let batch = batches::to_device(&examples, &self.config.diffusion, key, &self.device)
                 .ok_or_else(|| Failure::failed("an empty batch"))?;
-            let loss = loss::denoising(&self.unet, self.config.diffusion.prediction, batch);
+            let loss = loss::training(&self.unet, &objective, &trained, batch);
             let grads = loss.backward();
             let value = f64::from(loss.into_scalar::<f32>());
             if !value.is_finite() {
