@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         heads: 4,
         middle_attention: false,
         stem: 2,
-        classes: None,
+        ..UNetConfig::default()
     };
     let device = Device::flex();
     let unet = config.init(&device)?;

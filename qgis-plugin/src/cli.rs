@@ -9,6 +9,7 @@ mod train;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use unclouded_core::diffusion::sampler::Sampler;
 
 pub use self::convert::ConvertArgs;
 pub use self::evaluate::EvaluateArgs;
@@ -340,7 +341,7 @@ pub struct RunArgs {
     pub quality: Option<Quality>,
 
     /// How to walk from noise to image
-    #[arg(long, value_name = "S", help_heading = "Model")]
+    #[arg(long, value_name = "S", long_help = samplers(), help_heading = "Model")]
     pub sampler: Option<String>,
 
     /// How to fill: concat, sum, repaint, ddnm or dps [default: what the model was made for]
@@ -398,6 +399,16 @@ pub struct RunArgs {
         help_heading = "Computing"
     )]
     pub progress: ProgressMode,
+}
+
+/// The long help of `--sampler`.
+fn samplers() -> String {
+    format!(
+        "How to walk from noise to image; by default as the model says\n\n{}\n\n\
+         annealed-langevin needs a hundred --steps or more, reverse-diffusion and \
+         predictor-corrector were made for as many; the others are good with a few.",
+        Sampler::listing()
+    )
 }
 
 /// What is written of the samples (`--write`).

@@ -11,6 +11,7 @@ import diffusers
 import numpy as np
 import torch
 from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, HeunDiscreteScheduler
+from diffusers.schedulers.scheduling_ddim import rescale_zero_terminal_snr
 from safetensors.numpy import save_file
 
 LENGTHS = [1000, 250, 7]
@@ -41,6 +42,16 @@ def karras(n: int, low: float, high: float, rho: float) -> np.ndarray:
     return (high ** (1 / rho) + i * (low ** (1 / rho) - high ** (1 / rho))) ** rho
 
 
+def sde(kind: str, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """alpha and sigma over n points of time (Song et al. 2021b, eq. 29)."""
+    if kind == "geometric":
+        return np.ones(n), np.geomspace(0.01, 50.0, n)
+    t = np.linspace(1e-3, 1.0, n)
+    alpha = np.exp(-0.25 * t**2 * (20.0 - 0.1) - 0.5 * t * 0.1)
+    variance = 1 - np.exp(-0.5 * t**2 * (20.0 - 0.1) - t * 0.1)
+    return alpha, variance if kind == "sub-vp-sde" else variance**0.5
+
+
 def timesteps(length: int, steps: int, spacing: str) -> np.ndarray:
     scheduler = DDPMScheduler(num_train_timesteps=length, timestep_spacing=spacing)
     scheduler.set_timesteps(steps)
@@ -59,10 +70,17 @@ def main() -> None:
             assert scheduler.betas.dtype == torch.float64
             arrays[f"betas.{name}.{length}"] = scheduler.betas.numpy()
             arrays[f"alphas_cumprod.{name}.{length}"] = scheduler.alphas_cumprod.numpy()
+            if length != 250:
+                rescaled = rescale_zero_terminal_snr(scheduler.betas).numpy()
+                arrays[f"zero_snr.{name}.{length}"] = rescaled
         betas = sigmoid_alpha_bar(length)
         arrays[f"betas.sigmoid-alpha-bar.{length}"] = betas
         arrays[f"alphas_cumprod.sigmoid-alpha-bar.{length}"] = np.cumprod(1 - betas)
 
+    for kind in ["geometric", "vp-sde", "sub-vp-sde"]:
+        for n in [1000, 10]:
+            alpha, sigma = sde(kind, n)
+            arrays[f"alpha.{kind}.{n}"], arrays[f"sigma.{kind}.{n}"] = alpha, sigma
     for n in [1, 2, 10, 256]:
         arrays[f"karras.{n}"] = karras(n, 0.002, 80.0, 7.0)
     # Karras sigmas between the ends of a variance-preserving schedule, and their timesteps.

@@ -40,4 +40,15 @@ pub trait Denoiser {
     /// - `x`: `[batch, bands, height, width]`
     /// - output: the same
     fn denoise(&self, x: Tensor<4>, level: NoiseLevel) -> Tensor<4>;
+
+    /// As [`denoise`](Self::denoise), and what a network with learned variance says about the
+    /// variance of the reverse step: -1 for the smallest, the posterior's own, 1 for the
+    /// largest, beta (Nichol & Dhariwal 2021, eq. 15). None of the others.
+    fn denoise_with_variance(
+        &self,
+        x: Tensor<4>,
+        level: NoiseLevel,
+    ) -> (Tensor<4>, Option<Tensor<4>>) {
+        (self.denoise(x, level), None)
+    }
 }

@@ -38,8 +38,16 @@ pub struct NetworkDenoiser<'a> {
 
 impl Denoiser for NetworkDenoiser<'_> {
     fn denoise(&self, x: Tensor<4>, level: NoiseLevel) -> Tensor<4> {
+        self.denoise_with_variance(x, level).0
+    }
+
+    fn denoise_with_variance(
+        &self,
+        x: Tensor<4>,
+        level: NoiseLevel,
+    ) -> (Tensor<4>, Option<Tensor<4>>) {
         let s = self.prediction.scaling(level);
-        let [batch, ..] = x.dims();
+        let [batch, bands, ..] = x.dims();
         let device = x.device();
         let x = match &self.mask {
             Some(mask) => x * mask.clone(),
@@ -51,10 +59,25 @@ impl Denoiser for NetworkDenoiser<'_> {
         }
         let time = Tensor::full([batch], s.c_noise, &device);
         let output = self.unet.forward(input, time, self.class.clone());
+        let (output, variance) = split_variance(output, bands);
         let denoised = x * s.c_skip + output * s.c_out;
-        match &self.mask {
+        let denoised = match &self.mask {
             Some(mask) => denoised * mask.clone(),
             None => denoised,
-        }
+        };
+        (denoised, variance)
     }
+}
+
+/// The output of a network with learned variance in its two halves: what it predicts, and where
+/// in its range the variance lies. One without has only the first.
+///
+/// # Shapes
+/// - `output`: `[batch, bands, height, width]` or `[batch, 2 * bands, height, width]`
+pub fn split_variance(output: Tensor<4>, bands: usize) -> (Tensor<4>, Option<Tensor<4>>) {
+    if output.dims()[1] == bands {
+        return (output, None);
+    }
+    let predicted = output.clone().narrow(1, 0, bands);
+    (predicted, Some(output.narrow(1, bands, bands)))
 }

@@ -2,25 +2,33 @@
 //!
 //! All of it is host arithmetic in f64, done once a run.
 
+mod zero_snr;
+
 use std::f64::consts::FRAC_PI_2;
 
 use serde::{Deserialize, Serialize};
 
 use super::denoiser::NoiseLevel;
+use super::sde::Sde;
 use crate::error::{Error, Result};
+pub use zero_snr::{Base, rescale_zero_terminal_snr};
 
 /// Largest beta of the schedules that are defined through alpha-bar (Nichol & Dhariwal 2021,
 /// sect. 3.2): keeps the last steps of a schedule that ends at zero signal finite.
 const MAX_BETA: f64 = 0.999;
+
+/// Smallest alpha-bar of a level of `zero-terminal-snr`, 2^-24.
+const LEAST_ALPHA_BAR: f64 = 1.0 / 16_777_216.0;
 
 /// Most timesteps or steps a file may ask for; far beyond any use.
 const MAX_STEPS: usize = 100_000;
 
 /// A noise schedule as the model card stores it, e.g. `{"name": "linear", "timesteps": 1000}`.
 ///
-/// All but `karras` are variance-preserving: `alpha² = alpha-bar`, `sigma² = 1 - alpha-bar`,
-/// where alpha-bar is the running product of `1 - beta`. Left-out numbers take the values of
-/// the papers. `timesteps` does not rescale the betas: 1e-4 to 0.02 are meant for 1000.
+/// All but `karras`, `geometric` and `sub-vp-sde` are variance-preserving: `alpha² = alpha-bar`,
+/// `sigma² = 1 - alpha-bar`, where alpha-bar is the running product of `1 - beta`. Left-out numbers
+/// take the values of the papers. `timesteps` does not rescale the betas: 1e-4 to 0.02 are meant
+/// for 1000.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Schedule {
@@ -85,6 +93,56 @@ pub enum Schedule {
         #[serde(default = "karras_rho")]
         rho: f64,
     },
+    /// Variance-exploding sigmas in geometric sequence: noise-conditioned score networks (Song &
+    /// Ermon 2019, sect. 4.2) and the VE-SDE (Song et al. 2021b, appendix C), whose t runs from 0
+    /// to 1 over the timesteps.
+    Geometric {
+        /// How many sigmas.
+        #[serde(default = "thousand")]
+        timesteps: usize,
+        /// Smallest sigma.
+        #[serde(default = "geometric_min")]
+        sigma_min: f64,
+        /// Largest sigma, best the largest distance between two images
+        /// ([`ncsn`](super::ncsn)).
+        #[serde(default = "geometric_max")]
+        sigma_max: f64,
+    },
+    /// The VP-SDE (Song et al. 2021b, eq. 32 and 33): beta linear in continuous time, t from
+    /// 0.001 to 1 over the timesteps.
+    VpSde {
+        /// How many points of time.
+        #[serde(default = "thousand")]
+        timesteps: usize,
+        /// beta at t = 0.
+        #[serde(default = "sde_start")]
+        beta_min: f64,
+        /// beta at t = 1.
+        #[serde(default = "sde_end")]
+        beta_max: f64,
+    },
+    /// The sub-VP-SDE (Song et al. 2021b, eq. 12): `sigma = 1 - alpha²`, less noise than
+    /// `vp-sde` at every t.
+    SubVpSde {
+        /// How many points of time.
+        #[serde(default = "thousand")]
+        timesteps: usize,
+        /// beta at t = 0.
+        #[serde(default = "sde_start")]
+        beta_min: f64,
+        /// beta at t = 1.
+        #[serde(default = "sde_end")]
+        beta_max: f64,
+    },
+    /// Another schedule rescaled so that its last timestep is pure noise (Lin et al. 2024,
+    /// algorithm 1); a network must predict `v` or `x0` there.
+    ZeroTerminalSnr {
+        /// Length T of the diffusion.
+        #[serde(default = "thousand")]
+        timesteps: usize,
+        /// The schedule, with the numbers of its paper.
+        base: Base,
+    },
 }
 
 fn thousand() -> usize {
@@ -110,6 +168,18 @@ fn karras_max() -> f64 {
 }
 fn karras_rho() -> f64 {
     7.0
+}
+fn geometric_min() -> f64 {
+    0.01
+}
+fn geometric_max() -> f64 {
+    50.0
+}
+fn sde_start() -> f64 {
+    0.1
+}
+fn sde_end() -> f64 {
+    20.0
 }
 
 /// Which timesteps of a variance-preserving schedule a short run visits.
@@ -194,23 +264,72 @@ impl Schedule {
                     rho.to_string(),
                 )
             }
-            Schedule::Cosine { .. } | Schedule::SigmoidAlphaBar { .. } => Ok(()),
+            Schedule::Geometric {
+                sigma_min,
+                sigma_max,
+                ..
+            } => check(
+                0.0 < sigma_min && sigma_min < sigma_max && sigma_max < 1e6,
+                "sigma_min, sigma_max",
+                "increasing, between 0 and 1e6",
+                format!("{sigma_min}, {sigma_max}"),
+            ),
+            Schedule::VpSde {
+                beta_min, beta_max, ..
+            }
+            | Schedule::SubVpSde {
+                beta_min, beta_max, ..
+            } => check(
+                0.0 < beta_min && beta_min <= beta_max && beta_max <= 100.0,
+                "beta_min, beta_max",
+                "increasing, above 0, at most 100",
+                format!("{beta_min}, {beta_max}"),
+            ),
+            Schedule::Cosine { .. }
+            | Schedule::SigmoidAlphaBar { .. }
+            | Schedule::ZeroTerminalSnr { .. } => Ok(()),
         }
     }
 
-    /// Length T of a variance-preserving schedule; none for `karras`, which is continuous.
+    /// Length T of the schedule; none for `karras`, which is continuous.
     pub fn timesteps(&self) -> Option<usize> {
         match *self {
             Schedule::Linear { timesteps, .. }
             | Schedule::ScaledLinear { timesteps, .. }
             | Schedule::Cosine { timesteps }
             | Schedule::SigmoidBeta { timesteps, .. }
-            | Schedule::SigmoidAlphaBar { timesteps } => Some(timesteps),
+            | Schedule::SigmoidAlphaBar { timesteps }
+            | Schedule::Geometric { timesteps, .. }
+            | Schedule::VpSde { timesteps, .. }
+            | Schedule::SubVpSde { timesteps, .. }
+            | Schedule::ZeroTerminalSnr { timesteps, .. } => Some(timesteps),
             Schedule::Karras { .. } => None,
         }
     }
 
-    /// The betas of timesteps 0 to T - 1; empty for `karras`.
+    /// The diffusion in continuous time whose points of time the timesteps are, if any.
+    pub fn sde(&self) -> Option<Sde> {
+        match *self {
+            Schedule::Geometric {
+                sigma_min,
+                sigma_max,
+                ..
+            } => Some(Sde::Ve {
+                sigma_min,
+                sigma_max,
+            }),
+            Schedule::VpSde {
+                beta_min, beta_max, ..
+            } => Some(Sde::Vp { beta_min, beta_max }),
+            Schedule::SubVpSde {
+                beta_min, beta_max, ..
+            } => Some(Sde::SubVp { beta_min, beta_max }),
+            _ => None,
+        }
+    }
+
+    /// The betas of timesteps 0 to T - 1; empty for schedules that are defined by sigmas or in
+    /// continuous time.
     pub fn betas(&self) -> Vec<f64> {
         match *self {
             Schedule::Linear {
@@ -245,7 +364,13 @@ impl Schedule {
                     (sigmoid(end) - sigmoid(t * (end - start) + start)) / span
                 })
             }
-            Schedule::Karras { .. } => Vec::new(),
+            Schedule::ZeroTerminalSnr { timesteps, base } => {
+                rescale_zero_terminal_snr(&base.schedule(timesteps).betas())
+            }
+            Schedule::Karras { .. }
+            | Schedule::Geometric { .. }
+            | Schedule::VpSde { .. }
+            | Schedule::SubVpSde { .. } => Vec::new(),
         }
     }
 
@@ -260,12 +385,33 @@ impl Schedule {
     }
 
     /// The noise levels of timesteps 0 to T - 1, what a discrete-time network is trained at;
-    /// empty for `karras`.
+    /// empty for `karras`. The last one of `zero-terminal-snr` keeps an alpha-bar of 2^-24, so
+    /// that `sigma / alpha` stays finite, as in diffusers' solvers.
     pub fn training_levels(&self) -> Vec<NoiseLevel> {
-        let level = |(t, bar): (usize, f64)| NoiseLevel {
-            alpha: bar.sqrt(),
-            sigma: (1.0 - bar).sqrt(),
-            timestep: t as f64,
+        if let (Some(sde), Some(total)) = (self.sde(), self.timesteps()) {
+            let first = match sde {
+                Sde::Ve { .. } => 0.0,
+                _ => sde.smallest_time(),
+            };
+            let times = linspace(first, 1.0, total).enumerate();
+            return times
+                .map(|(i, t)| NoiseLevel {
+                    timestep: i as f64,
+                    ..sde.level(t)
+                })
+                .collect();
+        }
+        let least = match self {
+            Schedule::ZeroTerminalSnr { .. } => LEAST_ALPHA_BAR,
+            _ => 0.0,
+        };
+        let level = |(t, bar): (usize, f64)| {
+            let bar = bar.max(least);
+            NoiseLevel {
+                alpha: bar.sqrt(),
+                sigma: (1.0 - bar).sqrt(),
+                timestep: t as f64,
+            }
         };
         self.alphas_cumprod()
             .into_iter()
@@ -310,7 +456,7 @@ impl Schedule {
                     timestep: 0.0,
                 })
                 .collect(),
-            _ if spacing == Spacing::Karras => karras_of(&self.training_levels(), steps),
+            _ if spacing == Spacing::Karras => karras_of(self, steps),
             _ => {
                 let all = self.training_levels();
                 timesteps(most, steps, spacing)
@@ -353,15 +499,20 @@ pub fn timesteps(total: usize, steps: usize, spacing: Spacing) -> Vec<usize> {
     ascending
 }
 
-/// Karras-spaced levels between the ends of a variance-preserving schedule.
-fn karras_of(all: &[NoiseLevel], steps: usize) -> Vec<NoiseLevel> {
+/// Karras-spaced levels between the ends of a schedule of timesteps.
+fn karras_of(schedule: &Schedule, steps: usize) -> Vec<NoiseLevel> {
+    let all = schedule.training_levels();
     let sigmas: Vec<f64> = all.iter().map(NoiseLevel::relative_sigma).collect();
     let (Some(&min), Some(&max)) = (sigmas.first(), sigmas.last()) else {
         return Vec::new();
     };
     let level = |sigma: f64| {
-        // alpha² + sigma² = 1 with the given ratio.
-        let alpha = (sigma * sigma + 1.0).sqrt().recip();
+        // What the schedule keeps constant, with the given ratio of sigma to alpha.
+        let alpha = match schedule.sde() {
+            Some(Sde::Ve { .. }) => 1.0,
+            Some(Sde::SubVp { .. }) => (sigma.hypot(2.0) - sigma) / 2.0,
+            _ => sigma.hypot(1.0).recip(),
+        };
         NoiseLevel {
             alpha,
             sigma: sigma * alpha,

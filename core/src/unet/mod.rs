@@ -50,6 +50,10 @@ pub struct UNetConfig {
     /// Number of classes of a class-conditioned network.
     #[serde(default)]
     pub classes: Option<usize>,
+    /// Also predict the variance of the reverse step: twice the output channels (Nichol &
+    /// Dhariwal 2021, sect. 3.1).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub learned_variance: bool,
 }
 
 fn one() -> usize {
@@ -70,6 +74,7 @@ impl Default for UNetConfig {
             middle_attention: false,
             stem: 2,
             classes: None,
+            learned_variance: false,
         }
     }
 }
@@ -89,6 +94,7 @@ impl UNetConfig {
             middle_attention: true,
             stem: 1,
             classes: None,
+            learned_variance: false,
         }
     }
 
@@ -106,12 +112,21 @@ impl UNetConfig {
             middle_attention: false,
             stem: 1,
             classes: None,
+            learned_variance: false,
         }
     }
 
     /// Height and width of an input must be multiples of this.
     pub fn size_multiple(&self) -> usize {
         self.stem << self.multipliers.len().saturating_sub(1)
+    }
+
+    /// Channels of the output: the bands, twice with learned variance.
+    pub fn outputs(&self) -> usize {
+        match self.learned_variance {
+            true => 2 * self.bands,
+            false => self.bands,
+        }
     }
 
     /// Rejects shapes that cannot be built, and sizes no honest checkpoint has (the
@@ -266,7 +281,7 @@ impl UNetConfig {
             norm_out: GroupNormConfig::new(norm_groups(first), first)
                 .with_epsilon(NORM_EPS)
                 .init(device),
-            conv_out: zero_conv(first, self.bands * shuffle, 3, device),
+            conv_out: zero_conv(first, self.outputs() * shuffle, 3, device),
             stem: self.stem,
         })
     }
@@ -325,7 +340,7 @@ impl UNet {
     ///   [`UNetConfig::size_multiple`]
     /// - `c_noise`: `[batch]`
     /// - `class`: `[batch]`
-    /// - output: `[batch, bands, height, width]`
+    /// - output: `[batch, outputs, height, width]`, see [`UNetConfig::outputs`]
     pub fn forward(
         &self,
         x: Tensor<4>,

@@ -349,7 +349,7 @@ mod tests {
             (&["-o", "new.tif", "--preview", "p.tif"], ".png"),
             (&["-o", "new.tif", "--steps", "0"], "--steps"),
             (&["-o", "new.tif", "--samples", "0"], "--samples"),
-            (&["-o", "new.tif", "--sampler", "euler"], "sampler"),
+            (&["-o", "new.tif", "--sampler", "magic"], "sampler"),
             (&["-o", "new.tif", "--method", "magic"], "method"),
             (
                 &["-o", "new.tif", "--tile-px", "64", "--overlap-px", "64"],

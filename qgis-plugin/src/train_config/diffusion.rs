@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use unclouded_core::checkpoint::{Conditioning, Defaults, Normalization};
-use unclouded_core::diffusion::loss::NoiseDistribution;
+use unclouded_core::diffusion::loss::{Kind, NoiseDistribution, Objective, Weighting};
 use unclouded_core::diffusion::prediction::Prediction;
 use unclouded_core::diffusion::sampler::Sampler;
 use unclouded_core::diffusion::schedule::Schedule;
@@ -15,7 +15,12 @@ pub struct DiffusionConfig {
     pub conditioning: Conditioning,
     /// `eps`, `x0`, `v` or `{ edm = { sigma_data = 0.9 } }`.
     pub prediction: Prediction,
-    /// Noise levels of training (variance-preserving) and sampling.
+    /// `simple`, or with `learned_variance` in [model]: `vlb` or `hybrid`.
+    pub objective: Kind,
+    /// How noise levels count in the simple loss: `output`, `x0`, `{ min-snr = { gamma = 5.0 } }`
+    /// or `{ score-matching = { power = 2.0 } }`.
+    pub weighting: Weighting,
+    /// Noise levels of training (all but karras) and sampling.
     pub schedule: Schedule,
     /// Noise levels of training for the karras schedule.
     pub noise: NoiseDistribution,
@@ -38,6 +43,8 @@ impl Default for DiffusionConfig {
         Self {
             conditioning: Conditioning::Concat,
             prediction: Prediction::Edm { sigma_data: 0.9 },
+            objective: Kind::Simple,
+            weighting: Weighting::Output,
             schedule: Schedule::Karras {
                 sigma_min: 0.02,
                 sigma_max: 20.0,
@@ -63,6 +70,15 @@ impl Default for DiffusionConfig {
 }
 
 impl DiffusionConfig {
+    /// What the network is trained for.
+    pub fn objective(&self) -> Objective {
+        Objective {
+            prediction: self.prediction,
+            kind: self.objective,
+            weighting: self.weighting,
+        }
+    }
+
     /// How values reach the network, for the model card.
     pub fn normalization(&self) -> Normalization {
         Normalization::TileContrast {

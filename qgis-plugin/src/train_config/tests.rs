@@ -1,5 +1,7 @@
 //! Tests of reading and validating recipes.
 
+use unclouded_core::diffusion::loss::{Kind, Weighting};
+
 use super::*;
 
 const SMALL: &str =
@@ -49,6 +51,22 @@ fn each_mistake_is_named() {
             "[augment]",
             "band_mix = 0.6\nband_repeat = 0.6",
             "band_repeat",
+        ),
+        ("[diffusion]", "objective = 'hybrid'", "objective"),
+        (
+            "[diffusion]",
+            "weighting = { min-snr = { gamma = 0.0 } }",
+            "weighting",
+        ),
+        (
+            "[diffusion]",
+            "schedule = { name = 'cosine', timesteps = 0 }",
+            "timesteps",
+        ),
+        (
+            "[diffusion]",
+            "prediction = 'eps'\nschedule = { name = 'zero-terminal-snr', base = 'linear' }",
+            "prediction",
         ),
         ("[train]", "learning_rate = 0.0", "learning_rate"),
         ("[train]", "min_learning_rate = 0.5", "min_learning_rate"),
@@ -109,4 +127,28 @@ fn the_task_is_chosen_in_the_recipe() {
     ] {
         assert_eq!(with("[task]", line).unwrap().task, task);
     }
+}
+
+#[test]
+fn a_learned_variance_needs_its_objective() {
+    let network = "[model]\nbase_channels = 32\nmultipliers = [1, 2]\nblocks_per_level = 1";
+    let recipe = |objective: &str, schedule: &str| {
+        let diffusion = format!(
+            "objective = '{objective}'\nprediction = 'eps'\nschedule = {{ name = '{schedule}' }}"
+        );
+        with(
+            "[diffusion]",
+            &format!("{diffusion}\n{network}\nlearned_variance = true"),
+        )
+    };
+    let config = recipe("hybrid", "cosine").unwrap();
+    assert_eq!(config.diffusion.objective().kind, Kind::Hybrid);
+    assert!(recipe("simple", "cosine").is_err());
+    assert!(recipe("vlb", "karras").is_err());
+    let weighted = with(
+        "[diffusion]",
+        "weighting = { score-matching = { power = 2.0 } }",
+    );
+    let weighting = weighted.unwrap().diffusion.weighting;
+    assert_eq!(weighting, Weighting::ScoreMatching { power: 2.0 });
 }

@@ -1,6 +1,9 @@
 //! The ranges of a recipe's values, checked once.
 
 use unclouded_core::checkpoint::Conditioning;
+use unclouded_core::diffusion::loss::Kind;
+use unclouded_core::diffusion::prediction::Prediction;
+use unclouded_core::diffusion::schedule::Schedule;
 use unclouded_core::diffusion::task::Task;
 use unclouded_core::unet::UNetConfig;
 
@@ -12,6 +15,7 @@ impl TrainConfig {
     pub(super) fn validate(&self) -> Result<()> {
         self.validate_data()?;
         self.validate_variation()?;
+        self.validate_objective()?;
         self.validate_steps()?;
         let name = &self.output.name;
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -220,6 +224,45 @@ impl TrainConfig {
             format!("at least one pixel of the tile ({smallest})"),
             masks.max_cover - masks.min_cover,
             "widen the range",
+        )
+    }
+
+    fn validate_objective(&self) -> Result<()> {
+        let diffusion = &self.diffusion;
+        diffusion.schedule.validate()?;
+        let learned = self.model.learned_variance;
+        check(
+            learned == (diffusion.objective != Kind::Simple),
+            "[diffusion] objective",
+            "vlb or hybrid with learned_variance in [model], simple without",
+            format!(
+                "{:?} with learned_variance = {learned}",
+                diffusion.objective
+            )
+            .to_lowercase(),
+            "only the variational bound teaches a variance",
+        )?;
+        check(
+            !learned || !diffusion.schedule.betas().is_empty(),
+            "[diffusion] schedule",
+            "one with betas, for a learned variance",
+            format!("{:?}", diffusion.schedule),
+            "e.g. schedule = { name = \"cosine\" }",
+        )?;
+        check(
+            diffusion.weighting.is_sound(),
+            "[diffusion] weighting",
+            "a gamma above 0, a power of 0 to 8",
+            format!("{:?}", diffusion.weighting),
+            "min-snr with gamma 5 is usual",
+        )?;
+        let pure_noise = matches!(diffusion.schedule, Schedule::ZeroTerminalSnr { .. });
+        check(
+            !(pure_noise && diffusion.prediction == Prediction::Eps),
+            "[diffusion] prediction",
+            "v or x0 with zero-terminal-snr",
+            "eps",
+            "from pure noise, the noise alone says nothing about the image",
         )
     }
 

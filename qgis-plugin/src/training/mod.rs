@@ -198,6 +198,8 @@ impl<'a> Run<'a> {
             batches::prepare(&builder.train(step).examples, &diffusion, task)
         });
         reporter.stage_from("training", t.steps, self.step);
+        let objective = self.config.diffusion.objective();
+        let trained = self.config.diffusion.schedule.training_levels();
         while self.step < t.steps {
             interrupt::check()?;
             let learning_rate = learning_rate(self.config, self.step);
@@ -207,7 +209,7 @@ impl<'a> Run<'a> {
             let key = (t.seed, Stream::Train, self.step);
             let batch = batches::to_device(&examples, &self.config.diffusion, key, &self.device)
                 .ok_or_else(|| Failure::failed("an empty batch"))?;
-            let loss = loss::denoising(&self.unet, self.config.diffusion.prediction, batch);
+            let loss = loss::training(&self.unet, &objective, &trained, batch);
             let grads = loss.backward();
             let value = f64::from(loss.into_scalar::<f32>());
             if !value.is_finite() {

@@ -64,6 +64,7 @@ pub fn run(
     device: &Device,
 ) -> Result<Validation> {
     let total = config.train.validate_tiles;
+    let trained = config.diffusion.schedule.training_levels();
     let (mut loss, mut batches_seen) = (0.0, 0);
     let mut psnr: BTreeMap<&'static str, Psnr> = BTreeMap::new();
     let mut grid = Vec::new();
@@ -75,7 +76,8 @@ pub fn run(
         let Some(batch) = batches::to_device(&prepared, &config.diffusion, key, device) else {
             break;
         };
-        let value = loss::denoising(unet, config.diffusion.prediction, batch.clone());
+        let objective = config.diffusion.objective();
+        let value = loss::training(unet, &objective, &trained, batch.clone());
         loss += f64::from(value.into_scalar::<f32>());
         batches_seen += 1;
         if config.diffusion.conditioning != Conditioning::None {

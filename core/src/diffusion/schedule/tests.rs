@@ -136,3 +136,64 @@ fn hostile_numbers_are_refused() {
         assert!(matches!(result, Err(Error::Setting { what: "steps", .. })));
     }
 }
+
+#[test]
+fn schedules_of_score_models() {
+    // NCSN: each sigma the same multiple of the next.
+    let levels = named(r#"{"name": "geometric", "timesteps": 10, "sigma_max": 90}"#)
+        .levels(10, Spacing::Trailing)
+        .expect("valid");
+    close(levels[0].sigma, 90.0);
+    close(levels[9].sigma, 0.01);
+    let ratio = 9000f64.powf(1.0 / 9.0);
+    for pair in levels[..10].windows(2) {
+        close(pair[0].sigma / pair[1].sigma, ratio);
+        assert_eq!(pair[0].alpha, 1.0);
+    }
+    let vp = named(r#"{"name": "vp-sde"}"#).training_levels();
+    let sub = named(r#"{"name": "sub-vp-sde"}"#).training_levels();
+    assert_eq!((vp.len(), sub[999].timestep), (1000, 999.0));
+    for (vp, sub) in vp.iter().zip(&sub) {
+        close(vp.alpha, sub.alpha);
+        assert!((vp.sigma * vp.sigma - sub.sigma).abs() < 1e-12);
+    }
+    // Song et al. 2021b, eq. 29 at t = 1: alpha² = exp(-(20 - 0.1) / 2 - 0.1).
+    close(vp[999].alpha.powi(2), (-10.05f64).exp());
+}
+
+#[test]
+fn karras_spacing_keeps_what_a_schedule_keeps() {
+    for (json, kept) in [
+        (r#"{"name": "vp-sde"}"#, "alpha² + sigma²"),
+        (r#"{"name": "sub-vp-sde"}"#, "alpha² + sigma"),
+        (r#"{"name": "geometric"}"#, "alpha"),
+    ] {
+        for level in &named(json).levels(9, Spacing::Karras).expect("valid")[..9] {
+            let NoiseLevel { alpha, sigma, .. } = *level;
+            close(
+                match kept {
+                    "alpha" => alpha,
+                    "alpha² + sigma" => alpha * alpha + sigma,
+                    _ => alpha * alpha + sigma * sigma,
+                },
+                1.0,
+            );
+        }
+    }
+}
+
+#[test]
+fn zero_terminal_snr_ends_at_pure_noise() {
+    for base in ["linear", "scaled-linear", "cosine"] {
+        let schedule = named(&format!(
+            r#"{{"name": "zero-terminal-snr", "base": "{base}"}}"#
+        ));
+        let plain = named(&format!(r#"{{"name": "{base}"}}"#));
+        let bars = schedule.alphas_cumprod();
+        close(bars[0], plain.alphas_cumprod()[0]);
+        assert!(bars[999].abs() < 1e-15);
+        let first = schedule.levels(10, Spacing::Trailing).expect("valid")[0];
+        assert!(first.alpha > 0.0 && first.alpha < 3e-4 && first.relative_sigma().is_finite());
+    }
+    assert_eq!(rescale_zero_terminal_snr(&[0.1]), [0.1]);
+}

@@ -1,11 +1,20 @@
-//! The training loss: what a batch of clean images costs a network, whatever it predicts.
+//! The training losses: what a batch of clean images costs a network, whatever it predicts.
+
+pub mod vlb;
+mod weighting;
 
 use burn::tensor::{Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::denoiser::NoiseLevel;
+use super::network::split_variance;
 use super::prediction::Prediction;
 use crate::unet::UNet;
+pub use weighting::Weighting;
+
+/// Weight of the variational bound in the hybrid loss (Nichol & Dhariwal 2021, sect. 3.1), for
+/// the bound summed over all timesteps.
+const BOUND_WEIGHT: f64 = 0.001;
 
 /// The noise levels a variance-exploding network is trained at: `ln sigma ~ N(mean, std²)`
 /// (Karras et al. 2022, table 1, P_mean and P_std).
@@ -37,7 +46,7 @@ impl NoiseDistribution {
 }
 
 /// The normal distribution function (Abramowitz & Stegun 26.2.17, error below 1e-7).
-fn normal_cdf(x: f64) -> f64 {
+pub(crate) fn normal_cdf(x: f64) -> f64 {
     let t = 1.0 / (1.0 + 0.231_641_9 * x.abs());
     let poly = t
         * (0.319_381_530
@@ -64,15 +73,62 @@ pub struct LossBatch {
     pub class: Option<Tensor<1, Int>>,
 }
 
-/// Squared error of the network's own output over the masked pixels, each tile counting the same.
-///
-/// The output is trained towards `(x0 - c_skip x) / c_out`, which is eps, x0 or v for the
-/// networks of those names (Ho et al. 2020, eq. 14; Salimans & Ho 2022) and the EDM loss with
-/// its weight `lambda = 1 / c_out²` (Karras et al. 2022, eq. 8) for EDM.
+/// Which loss is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Squared error of what the network predicts (Ho et al. 2020, eq. 14, and its likes).
+    #[default]
+    Simple,
+    /// The variational bound, with learned variance (Nichol & Dhariwal 2021, sect. 3.3).
+    Vlb,
+    /// The simple loss for the mean and a thousandth of the bound for the variance (Nichol &
+    /// Dhariwal 2021, eq. 16).
+    Hybrid,
+}
+
+/// What a network is trained for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Objective {
+    /// What it predicts.
+    pub prediction: Prediction,
+    /// Which loss.
+    pub kind: Kind,
+    /// How noise levels count in the simple loss.
+    pub weighting: Weighting,
+}
+
+/// The simple loss without weights, see [`training`].
 ///
 /// # Shapes
 /// - output: `[1]`
 pub fn denoising(unet: &UNet, prediction: Prediction, batch: LossBatch) -> Tensor<1> {
+    let objective = Objective {
+        prediction,
+        kind: Kind::Simple,
+        weighting: Weighting::Output,
+    };
+    training(unet, &objective, &[], batch)
+}
+
+/// The loss of a batch over its masked pixels, each tile counting the same.
+///
+/// In the simple loss the output is trained towards `(x0 - c_skip x) / c_out`, which is eps, x0 or
+/// v for the networks of those names (Ho et al. 2020, eq. 14; Salimans & Ho 2022) and the EDM loss
+/// with its weight `lambda = 1 / c_out²` (Karras et al. 2022, eq. 8) for EDM; `weighting` makes
+/// other losses of it.
+///
+/// `trained` are the schedule's training levels; only the losses with a bound look at them, and
+/// they need a network with learned variance, without which they are the simple loss.
+///
+/// # Shapes
+/// - output: `[1]`
+pub fn training(
+    unet: &UNet,
+    objective: &Objective,
+    trained: &[NoiseLevel],
+    batch: LossBatch,
+) -> Tensor<1> {
     let LossBatch {
         clean,
         noise,
@@ -81,6 +137,7 @@ pub fn denoising(unet: &UNet, prediction: Prediction, batch: LossBatch) -> Tenso
         levels,
         class,
     } = batch;
+    let prediction = objective.prediction;
     let device = clean.device();
     let [items, bands, _, _] = clean.dims();
     let per_item = |f: &dyn Fn(NoiseLevel) -> f64| {
@@ -88,18 +145,42 @@ pub fn denoising(unet: &UNet, prediction: Prediction, batch: LossBatch) -> Tenso
         Tensor::<1>::from_floats(values.as_slice(), &device)
     };
     let image = |f: &dyn Fn(NoiseLevel) -> f64| per_item(f).reshape([items, 1, 1, 1]);
+    let pixels = mask.clone().sum_dims(&[1, 2, 3]) * bands as f64 + 1e-6;
+    let over_mask = |error: Tensor<4>| {
+        let masked = (error * mask.clone()).sum_dims(&[1, 2, 3]);
+        (masked / pixels.clone()).mean()
+    };
 
     let x = clean.clone() * image(&|l| l.alpha) + noise.clone() * image(&|l| l.sigma);
-    let mut input = x * image(&|l| prediction.scaling(l).c_in);
+    let mut input = x.clone() * image(&|l| prediction.scaling(l).c_in);
     if let Some(conditioning) = conditioning {
         input = Tensor::cat(vec![input * mask.clone(), conditioning], 1);
     }
     let output = unet.forward(input, per_item(&|l| prediction.scaling(l).c_noise), class);
-    let target =
-        clean * image(&|l| prediction.target(l).0) + noise * image(&|l| prediction.target(l).1);
-    let error = (output - target).square() * mask.clone();
-    let pixels = mask.sum_dims(&[1, 2, 3]) * bands as f64 + 1e-6;
-    (error.sum_dims(&[1, 2, 3]) / pixels).mean()
+    let (output, variance) = split_variance(output, bands);
+    let simple = |output: Tensor<4>| {
+        let target = clean.clone() * image(&|l| prediction.target(l).0)
+            + noise * image(&|l| prediction.target(l).1);
+        let error = (output - target).square();
+        over_mask(match objective.weighting {
+            Weighting::Output => error,
+            weighting => error * image(&|l| weighting.of_output(&prediction, l)),
+        })
+    };
+    let bound = |output: Tensor<4>, variance: Tensor<4>| {
+        let estimate = x * image(&|l| prediction.scaling(l).c_skip)
+            + output * image(&|l| prediction.scaling(l).c_out);
+        over_mask(vlb::terms(&clean, estimate, variance, &levels, trained))
+    };
+    match (objective.kind, variance) {
+        (Kind::Simple, _) | (_, None) => simple(output),
+        (Kind::Vlb, Some(variance)) => bound(output, variance),
+        (Kind::Hybrid, Some(variance)) => {
+            // The bound teaches the variance alone.
+            let bound = bound(output.clone().detach(), variance);
+            simple(output) + bound * (BOUND_WEIGHT * trained.len() as f64)
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,109 @@
+//! What some samplers can be told besides their levels.
+
+use crate::error::{Error, Result};
+
+/// Settings of single samplers; the defaults are those of the papers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Options {
+    /// Noise of `ddim`: 0 is deterministic, 1 as noisy as `ddpm`.
+    pub eta: f64,
+    /// Noise of the stochastic solvers (`euler-ancestral`, `dpmpp-2m-sde`, `dpmpp-3m-sde`):
+    /// 0 to 1, 1 is the reverse diffusion itself.
+    pub sde_eta: f64,
+    /// What `heun-churn` adds.
+    pub churn: Churn,
+    /// Order of UniPC's predictor, 1 to 3; its corrector raises the order by one.
+    pub unipc_order: usize,
+    /// Step size of the Langevin corrector as a signal-to-noise ratio (Song et al. 2021b,
+    /// algorithms 4 and 5, r).
+    pub snr: f64,
+    /// Langevin steps a level, of `annealed-langevin` (Song & Ermon 2020, T).
+    pub langevin_steps: usize,
+    /// Largest noise-free level of a consistency model (Song et al. 2023, epsilon), as the
+    /// ratio of noise to signal.
+    pub consistency_min: f64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            eta: 0.0,
+            sde_eta: 1.0,
+            churn: Churn::default(),
+            unipc_order: 2,
+            snr: 0.16,
+            langevin_steps: 5,
+            consistency_min: 0.002,
+        }
+    }
+}
+
+/// Noise that is added before every step of `heun-churn` (Karras et al. 2022, algorithm 2).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Churn {
+    /// S_churn: noise over the whole run; 0 adds none.
+    pub amount: f64,
+    /// S_tmin: the ratio of noise to signal below which none is added.
+    pub min: f64,
+    /// S_tmax: the ratio above which none is added.
+    pub max: f64,
+    /// S_noise: standard deviation of the noise, slightly above 1 against lost detail.
+    pub noise: f64,
+}
+
+impl Default for Churn {
+    /// The values of Karras et al. 2022, table 5, for ImageNet-64.
+    fn default() -> Self {
+        Self {
+            amount: 40.0,
+            min: 0.05,
+            max: 50.0,
+            noise: 1.003,
+        }
+    }
+}
+
+impl Options {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the first field that is out of range.
+    pub fn validate(&self) -> Result<()> {
+        let fail = |what, expected: &str, got: String, hint| {
+            Err(Error::Setting {
+                what,
+                expected: expected.into(),
+                got,
+                hint,
+            })
+        };
+        for (what, value) in [("eta", self.eta), ("sde eta", self.sde_eta)] {
+            if !(0.0..=1.0).contains(&value) {
+                let hint = "0 is deterministic, 1 adds as much noise as ddpm";
+                return fail(what, "0 to 1", value.to_string(), hint);
+            }
+        }
+        let churn = [self.churn.amount, self.churn.min, self.churn.noise];
+        if churn.iter().any(|v| !(v.is_finite() && *v >= 0.0)) || self.churn.max.is_nan() {
+            let got = format!("{:?}", self.churn);
+            return fail("churn", "0 or more", got, "an amount of 0 adds no noise");
+        }
+        if !(1..=3).contains(&self.unipc_order) {
+            let got = self.unipc_order.to_string();
+            return fail("order of unipc", "1 to 3", got, "2 is stable everywhere");
+        }
+        if !(self.snr > 0.0 && self.snr < 1.0) {
+            let hint = "0.16 suits most networks";
+            return fail("snr", "above 0, below 1", self.snr.to_string(), hint);
+        }
+        if !(1..=1000).contains(&self.langevin_steps) {
+            let got = self.langevin_steps.to_string();
+            return fail("langevin steps", "1 to 1000", got, "5 is usual");
+        }
+        if !(self.consistency_min.is_finite() && self.consistency_min >= 0.0) {
+            let got = self.consistency_min.to_string();
+            return fail("consistency min", "0 or more", got, "0.002 is usual");
+        }
+        Ok(())
+    }
+}
