@@ -114,6 +114,7 @@ impl Peer {
             conditioning: (conditioning > 0)
                 .then(|| random([batch, conditioning, SIDE, SIDE], &device)),
             levels: vec![level; batch],
+            class: None,
         };
         let start = Instant::now();
         let loss = loss::denoising(&unet, self.card.prediction, examples);

@@ -47,7 +47,7 @@ pub struct Cli {
 #[allow(missing_docs)]
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    Restore(RestoreArgs),
+    Restore(Box<RestoreArgs>),
     Mask(MaskArgs),
     Train(TrainArgs),
     Evaluate(EvaluateArgs),

@@ -88,6 +88,7 @@ fn batch(device: &Device, levels: Vec<NoiseLevel>) -> LossBatch {
         mask: tensor(3, 1).greater_elem(0.0).float(),
         conditioning: None,
         levels,
+        class: None,
     }
 }
 

@@ -115,7 +115,7 @@ fn go_on() -> impl FnMut(usize, &Tensor<4>, &Tensor<4>) -> ControlFlow<()> {
 fn levels(sampler: Sampler, preserving: bool) -> Vec<NoiseLevel> {
     let steps = match (sampler, sampler.order()) {
         (Sampler::AnnealedLangevin, _) => 150,
-        (_, 0 | 1) => 250,
+        (_, 0 | 1) => 500,
         _ => 40,
     };
     if preserving {
@@ -310,11 +310,12 @@ fn every_ode_solver_converges_at_the_order_of_its_paper() {
         let off = (x.unwrap() - ends(start)).abs().max();
         off.into_data().iter::<f64>().next().unwrap()
     };
+    let mut off = Vec::new();
     for sampler in Sampler::ALL.into_iter().filter(|s| s.order() > 0) {
         // PLMS takes its steps as equal.
         let ramp = if sampler == Sampler::Plms { 0 } else { 10 };
         // An odd number, as the pairs of 2S want it.
-        let (coarse, fine) = (33, 65);
+        let (coarse, fine) = (257, 513);
         let errors = [error(sampler, coarse, ramp), error(sampler, fine, ramp)];
         let ratio = errors[0] / errors[1];
         let measured = ratio.ln() / (fine as f64 / coarse as f64).ln();
@@ -325,12 +326,12 @@ fn every_ode_solver_converges_at_the_order_of_its_paper() {
             errors[0],
             errors[1]
         );
-        assert!(
-            (measured - stated).abs() < 0.3,
-            "{}: {measured}",
-            sampler.name()
-        );
+        // Written so that a NaN is off.
+        if (measured - stated).abs().total_cmp(&0.3).is_gt() {
+            off.push(format!("{}: {measured:.2}", sampler.name()));
+        }
     }
+    assert!(off.is_empty(), "off the stated order: {}", off.join(", "));
 }
 
 /// A Gaussian over two bands whose axes are turned by 45 degrees: its Jacobian is not diagonal.

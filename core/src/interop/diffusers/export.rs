@@ -232,6 +232,7 @@ mod tests {
             middle_attention: true,
             stem: 1,
             classes: Some(3),
+            learned_variance: false,
         }
     }
 
