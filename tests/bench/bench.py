@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
 sys.path.insert(0, str(HERE.parent / "reference"))
-import twin  # noqa: E402
+import twin
 
 THREADS = 2
 TOLERANCE = 1e-4

@@ -88,7 +88,7 @@ def train(path, epochs):
     images, labels, numbers, classes = load_tiles(path)
     torch.manual_seed(0)
     held_out = numbers % 10 == 1
-    chosen = torch.nonzero((numbers % 10 > 1)).flatten()
+    chosen = torch.nonzero(numbers % 10 > 1).flatten()
     net = Classifier(classes)
     steps = epochs * (len(chosen) // 128)
     optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=0.05)

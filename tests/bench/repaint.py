@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
 DEMO = REPOSITORY / "tests/data/demo"
 sys.path.insert(0, str(HERE.parent / "reference"))
-import twin  # noqa: E402
+import twin
 
 SIDE = 64
 FULL = 2750.0  # digital number shown as 255
@@ -61,7 +61,8 @@ class Prior(torch.nn.Module):
         c_noise = torch.full((len(y),), np.log(shown) / 4)
         output = self.net(x / total**0.5, c_noise)
         clean = (
-            x * self.sigma_data**2 / total + output * shown * self.sigma_data / total**0.5
+            x * self.sigma_data**2 / total
+            + output * shown * self.sigma_data / total**0.5
         )
         eps = (y - alpha * clean / RANGE) / noise
         return SimpleNamespace(sample=eps)
@@ -151,13 +152,19 @@ def main():
     print(f"{'method':<44}{'PSNR dB':>9}{'s a tile':>10}")
     name = f"diffusers RePaint, {args.steps} steps, {calls} calls"
     rows = [
-        ("unclouded, default quality", scores["masked"]["psnr_db"], scores["seconds_per_image"]),
+        (
+            "unclouded, default quality",
+            scores["masked"]["psnr_db"],
+            scores["seconds_per_image"],
+        ),
         (name, theirs, seconds),
         ("inverse distance", idw["masked"]["psnr_db"], idw["seconds_per_image"]),
     ]
     for label, decibel, took in rows:
         print(f"{label:<44}{decibel:>9.2f}{took:>10.3f}")
-    print(f"RePaint takes {seconds / scores['seconds_per_image']:.0f} times as long as ours")
+    print(
+        f"RePaint takes {seconds / scores['seconds_per_image']:.0f} times as long as ours"
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "reference"))
-import twin  # noqa: E402
+import twin
 
 SIDE = 64
 

@@ -25,7 +25,9 @@ pub fn pullback(
     let tracked = denoiser.denoise(leaf.clone(), level);
     let denoised = tracked.clone().inner();
     let cotangent = cotangent(denoised.clone());
-    (denoised, of(&leaf, (tracked * cotangent).sum()))
+    // One dimension after the other: burn's full sum crashes in llvmpipe 22.3, see `matmul`.
+    let sum = (tracked * cotangent).sum_dims(&[0, 1, 2, 3]);
+    (denoised, of(&leaf, sum.reshape([1])))
 }
 
 /// The gradient of `sum` by the `leaf` it was computed from; zero where it does not depend on it.

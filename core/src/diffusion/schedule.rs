@@ -2,11 +2,15 @@
 //!
 //! All of it is host arithmetic in f64, done once a run.
 
+mod spacing;
 mod zero_snr;
 
 use std::f64::consts::FRAC_PI_2;
 
 use serde::{Deserialize, Serialize};
+
+pub use spacing::{Spacing, karras_sigmas, timesteps};
+use spacing::{karras_of, linspace};
 
 use super::denoiser::NoiseLevel;
 use super::sde::Sde;
@@ -180,21 +184,6 @@ fn sde_start() -> f64 {
 }
 fn sde_end() -> f64 {
     20.0
-}
-
-/// Which timesteps of a variance-preserving schedule a short run visits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Spacing {
-    /// Multiples of T / steps from 0: never reaches T - 1 (Ho et al. 2020, DDIM).
-    Leading,
-    /// Both ends included.
-    Linspace,
-    /// Counted back from T - 1 (Lin et al. 2024, table 2): starts from pure noise.
-    #[default]
-    Trailing,
-    /// Karras et al. 2022 sigmas between the schedule's own ends, timesteps between integers.
-    Karras,
 }
 
 impl Schedule {
@@ -470,88 +459,12 @@ impl Schedule {
     }
 }
 
-/// `n` sigmas from `max` down to `min` (Karras et al. 2022, eq. 5, without its final 0).
-pub fn karras_sigmas(n: usize, min: f64, max: f64, rho: f64) -> Vec<f64> {
-    linspace(max.powf(1.0 / rho), min.powf(1.0 / rho), n)
-        .map(|x| x.powf(rho))
-        .collect()
-}
-
-/// The `steps` timesteps of a run over `total`, descending (Lin et al. 2024, table 2, rounding
-/// half to even as NumPy does). `steps` must be in 1..=`total`; [`Spacing::Karras`] has no
-/// integer timesteps and counts as trailing.
-pub fn timesteps(total: usize, steps: usize, spacing: Spacing) -> Vec<usize> {
-    let round = |x: f64| x.round_ties_even().max(0.0) as usize;
-    let mut ascending: Vec<usize> = match spacing {
-        Spacing::Leading => (0..steps).map(|i| i * (total / steps.max(1))).collect(),
-        Spacing::Linspace => linspace(0.0, total as f64 - 1.0, steps)
-            .map(round)
-            .collect(),
-        Spacing::Trailing | Spacing::Karras => {
-            // NumPy's arange takes its stride from the first two values; that decides ties.
-            let end = total as f64;
-            let stride = end - (end - end / steps as f64);
-            let from_end = |i: usize| round(end - i as f64 * stride).saturating_sub(1);
-            (0..steps).rev().map(from_end).collect()
-        }
-    };
-    ascending.reverse();
-    ascending
-}
-
-/// Karras-spaced levels between the ends of a schedule of timesteps.
-fn karras_of(schedule: &Schedule, steps: usize) -> Vec<NoiseLevel> {
-    let all = schedule.training_levels();
-    let sigmas: Vec<f64> = all.iter().map(NoiseLevel::relative_sigma).collect();
-    let (Some(&min), Some(&max)) = (sigmas.first(), sigmas.last()) else {
-        return Vec::new();
-    };
-    let level = |sigma: f64| {
-        // What the schedule keeps constant, with the given ratio of sigma to alpha.
-        let alpha = match schedule.sde() {
-            Some(Sde::Ve { .. }) => 1.0,
-            Some(Sde::SubVp { .. }) => (sigma.hypot(2.0) - sigma) / 2.0,
-            _ => sigma.hypot(1.0).recip(),
-        };
-        NoiseLevel {
-            alpha,
-            sigma: sigma * alpha,
-            timestep: timestep_of(sigma, &sigmas),
-        }
-    };
-    karras_sigmas(steps, min, max, 7.0)
-        .into_iter()
-        .map(level)
-        .collect()
-}
-
-/// The fractional timestep at which ascending `sigmas`, interpolated in the logarithm, reach
-/// `sigma`.
-fn timestep_of(sigma: f64, sigmas: &[f64]) -> f64 {
-    let high = sigmas
-        .partition_point(|s| *s <= sigma)
-        .clamp(1, sigmas.len().max(2) - 1);
-    match (sigmas.get(high - 1), sigmas.get(high)) {
-        (Some(low), Some(up)) => {
-            let part = (sigma / low).ln() / (up / low).ln();
-            (high - 1) as f64 + part.clamp(0.0, 1.0)
-        }
-        _ => 0.0,
-    }
-}
-
 /// The betas whose running product follows `alpha_bar` over 0..=1, each at most 0.999.
 fn betas_of(timesteps: usize, alpha_bar: impl Fn(f64) -> f64) -> Vec<f64> {
     let at = |i: usize| alpha_bar(i as f64 / timesteps as f64);
     (0..timesteps)
         .map(|i| (1.0 - at(i + 1) / at(i)).min(MAX_BETA))
         .collect()
-}
-
-/// `n` values from `start` to `end`, both included; `start` alone for n = 1.
-fn linspace(start: f64, end: f64, n: usize) -> impl Iterator<Item = f64> {
-    let step = (end - start) / n.saturating_sub(1).max(1) as f64;
-    (0..n).map(move |i| start + i as f64 * step)
 }
 
 fn sigmoid(x: f64) -> f64 {

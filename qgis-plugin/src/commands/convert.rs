@@ -73,6 +73,10 @@ pub fn run(args: &ConvertArgs, reporter: &mut Reporter) -> Result<()> {
 
 /// The format that a name asks for.
 fn format(output: &Path) -> Result<Format> {
+    // `Path` takes the end of `a.b/` for an ending.
+    if output.to_string_lossy().ends_with(std::path::is_separator) {
+        return Ok(Format::Diffusers);
+    }
     let ending = output
         .extension()
         .map(|own| own.to_string_lossy().to_lowercase());

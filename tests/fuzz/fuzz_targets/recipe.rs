@@ -1,3 +1,4 @@
+//! Fuzzes the entry function for `recipe` in tests/src/hostile.rs.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,3 +1,4 @@
+//! Fuzzes the entry function for `training_log` in tests/src/hostile.rs.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

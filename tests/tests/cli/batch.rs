@@ -151,11 +151,9 @@ fn stac_items_and_more_outputs_go_into_folders() {
         "A_1.tif",
         "A_1_preview.png",
         "A_1_provenance.tif",
-        "A_1_provenance.tif.aux.xml",
         "B.tif",
         "B_preview.png",
         "B_provenance.tif",
-        "B_provenance.tif.aux.xml",
     ];
     assert_eq!(names, expected);
     restore(

@@ -87,7 +87,9 @@ fn a_certain_denoiser_is_believed() {
             assert_eq!(unique, noise.0, "{what}");
             let deterministic = sampler.family() == Family::Deterministic;
             assert!(!deterministic || noise.0 == [0], "{what}: {:?}", noise.0);
-            let asks = deterministic || count == 1 || noise.0.len() > 1;
+            // Churn has a range of noise levels, which two steps may miss.
+            let few = if sampler == Sampler::HeunChurn { 2 } else { 1 };
+            let asks = deterministic || count <= few || noise.0.len() > 1;
             assert!(asks, "{what} asks for no noise");
         }
     }

@@ -1,5 +1,6 @@
 //! Constants, ranges and names of the schedules; whole arrays are compared in the tests crate.
 
+use super::spacing::timestep_of;
 use super::*;
 
 fn named(json: &str) -> Schedule {

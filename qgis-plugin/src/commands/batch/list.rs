@@ -64,8 +64,10 @@ impl Entry {
 /// # Errors
 /// Exit 2 if it cannot be read or names no scene.
 pub fn read(path: &Path, args: &RestoreArgs) -> Result<Vec<Entry>> {
-    let unreadable =
-        |why: String| Failure::usage(format!("--batch: cannot read {} ({why})", path.display()));
+    let unreadable = |why: String| {
+        Failure::usage(format!("--batch: cannot read {} ({why})", path.display()))
+            .hint("a CSV with the columns scene, mask and output, or a STAC ItemCollection")
+    };
     let bytes = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
     if bytes.len() > LARGEST_BYTES {
         return Err(unreadable(format!("{} bytes", bytes.len())));

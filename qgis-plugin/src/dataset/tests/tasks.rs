@@ -48,15 +48,11 @@ fn folders_are_classes_that_are_told_nine_times_of_ten() {
     .unwrap();
     assert_eq!((plain.classes().len(), plain.class(0)), (0, None));
     let one = DataConfig {
-        sources: vec![dir.path().join("Forest")],
+        sources: vec![dir.path().join("River")],
         ..config
     };
-    assert!(
-        Tiles::load(&one)
-            .unwrap_err()
-            .to_string()
-            .contains("class_folders")
-    );
+    let failure = Tiles::load(&one).unwrap_err();
+    assert!(failure.message.contains("class_folders"), "{failure:?}");
 }
 
 #[test]
