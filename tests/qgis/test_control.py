@@ -308,7 +308,7 @@ class Control(unittest.TestCase):
             "import harness\n"
             "kept = harness.start_qgis()\n"
             "import processing\n"
-            f"processing.run('unclouded:removeclouds', {self.parameters(SAMPLES=200)!r})\n"
+            f"processing.run('unclouded:removeclouds', {self.parameters(SAMPLES=60, STEPS=40)!r})\n"
         )
         qgis = subprocess.Popen(
             [sys.executable, "-c", script],
