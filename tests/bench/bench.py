@@ -164,6 +164,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer", required=True, help="the built example bench_peer")
     parser.add_argument("--rounds", type=int, default=7, help="timed pairs (default 7)")
+    parser.add_argument("--only", choices=["bundled", "thesis"], help="one network")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     args = parser.parse_args()
     commands = [[args.peer], [sys.executable, str(HERE / "torch_peer.py")]]
@@ -174,11 +175,10 @@ def main():
         folder = Path(folder)
         thesis = folder / "thesis.safetensors"
         thesis_checkpoint(bundled, thesis)
-        for name, checkpoint in [
-            ("bundled eurosat-rgb", bundled),
-            ("thesis, base 128", thesis),
-        ]:
-            bench(name, checkpoint, commands, args.rounds, folder, report)
+        networks = [("bundled eurosat-rgb", bundled), ("thesis, base 128", thesis)]
+        for name, checkpoint in networks:
+            if args.only in (None, name.split()[0].strip(",")):
+                bench(name, checkpoint, commands, args.rounds, folder, report)
     if args.json:
         args.json.write_text(json.dumps(report, indent=1) + "\n")
 
