@@ -14,6 +14,7 @@ use crate::diffusion::network::{Network, NetworkDenoiser};
 use crate::diffusion::noise::{NoiseSource, SceneNoise};
 use crate::diffusion::prediction::Prediction;
 use crate::diffusion::sampler::{self, Sampler};
+use crate::diffusion::threshold::{Threshold, Thresholded};
 use crate::error::{Error, Result};
 use crate::interop::diffusers::DiffusersModel;
 use crate::raster::{Raster, Window};
@@ -296,13 +297,18 @@ fn images(
         Some(guided) => guided,
         None => &conditional,
     };
-    let clipped = Clipped {
+    // Ho et al. 2020; `clip_sample` of diffusers.
+    let clipped = generator.clip.map(|range| Thresholded {
         inner: denoiser,
-        limit: generator.clip,
+        threshold: Threshold::Static { range },
+    });
+    let denoiser: &dyn Denoiser = match &clipped {
+        Some(clipped) => clipped,
+        None => denoiser,
     };
     let solved = sampler::sample(
         settings.sampler,
-        &clipped,
+        denoiser,
         x,
         levels,
         settings.eta,
@@ -316,22 +322,6 @@ fn images(
         return Err(Error::Device("the network returned NaN or infinity".into()));
     }
     Ok(values)
-}
-
-/// Keeps the estimate within the range of images (Ho et al. 2020; `clip_sample` of diffusers).
-struct Clipped<'a> {
-    inner: &'a dyn Denoiser,
-    limit: Option<f64>,
-}
-
-impl Denoiser for Clipped<'_> {
-    fn denoise(&self, x: Tensor<4>, level: NoiseLevel) -> Tensor<4> {
-        let denoised = self.inner.denoise(x, level);
-        match self.limit {
-            Some(limit) => denoised.clamp(-limit, limit),
-            None => denoised,
-        }
-    }
 }
 
 #[cfg(test)]
