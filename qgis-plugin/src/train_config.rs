@@ -134,6 +134,9 @@ pub struct AugmentConfig {
     pub flips: bool,
     /// Turn tiles by multiples of 90 degrees.
     pub rotations: bool,
+    /// Probability that a tile meets another one and, where both are without nodata and of like
+    /// contrast, is joined with it along a line.
+    pub mosaic: f32,
     /// Probability that the bands are put into another order.
     pub band_permutation: f32,
     /// Probability that every band becomes a random mix of all bands.
@@ -151,6 +154,7 @@ impl Default for AugmentConfig {
         Self {
             flips: true,
             rotations: true,
+            mosaic: 0.0,
             band_permutation: 0.0,
             band_mix: 0.0,
             band_repeat: 0.0,

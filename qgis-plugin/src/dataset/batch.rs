@@ -9,6 +9,7 @@ use unclouded_core::raster::{Mask, Raster};
 use super::augment::{random_turn, turn_image, vary};
 use super::hint;
 use super::masks::MaskPool;
+use super::mosaic;
 use super::rng::{Purpose, Rng};
 use super::tiles::Tiles;
 use crate::train_config::{AugmentConfig, HintConfig};
@@ -113,6 +114,9 @@ impl BatchBuilder {
             let position = step.wrapping_mul(self.batch as u64).wrapping_add(item);
             let first = self.tiles.nth_train(self.seed, position);
             let mut example = self.cut(first, self.tiles.train(), &mut rng);
+            if self.augment.mosaic > 0.0 && rng.chance(self.augment.mosaic) {
+                self.join_another(&mut example, &mut rng);
+            }
             let turn = random_turn(&mut rng, self.augment.flips, self.augment.rotations);
             // All three together: `cut` has checked the mask against the validity.
             let side = self.tiles.tile_px();
@@ -134,6 +138,27 @@ impl BatchBuilder {
         TrainingBatch {
             step,
             examples: examples.collect(),
+        }
+    }
+
+    /// Joins the example with a turned crop of another training image of the same unit and like
+    /// contrast; one that belongs to no class any more is not told one.
+    fn join_another(&self, example: &mut Example, rng: &mut Rng) {
+        let images = self.tiles.train();
+        let index = images[rng.below(images.len())];
+        let (mut other, valid) = self.tiles.crop(index, rng);
+        let turn = random_turn(rng, self.augment.flips, self.augment.rotations);
+        turn_image(&mut other, turn);
+        let whole = |mask: &Mask| mask.data.iter().all(|&valid| valid);
+        if whole(&example.valid)
+            && whole(&valid)
+            && self.tiles.reflectance_scale(index) == example.reflectance_scale
+            && mosaic::fit(&example.image, &other)
+        {
+            mosaic::join(&mut example.image, &other, rng);
+            if self.tiles.class(index) != example.class {
+                example.class = example.class.map(|_| -1);
+            }
         }
     }
 

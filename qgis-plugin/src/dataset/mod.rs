@@ -14,6 +14,7 @@ pub mod hint;
 pub mod holdout;
 pub mod load;
 pub mod masks;
+pub mod mosaic;
 pub mod noise_mask;
 pub mod prefetch;
 pub mod rng;

@@ -430,3 +430,40 @@ fn an_epoch_shows_every_training_tile_once_and_no_other() {
     seen.sort_unstable();
     assert_eq!(seen, tiles.train());
 }
+
+#[test]
+fn mosaics_join_two_training_tiles_and_forget_a_class_they_do_not_share() {
+    let dir = tempfile::tempdir().unwrap();
+    folder_of_tiles(dir.path(), 40, 16);
+    let data = DataConfig {
+        class_folders: true,
+        ..config(dir.path())
+    };
+    let builder = |mosaic| {
+        let augment = AugmentConfig {
+            mosaic,
+            ..AugmentConfig::default()
+        };
+        let tiles = Arc::new(Tiles::load(&data).unwrap());
+        BatchBuilder::new(tiles, noise_only(), augment, HintConfig::default(), 3, 8)
+    };
+    // The red of these tiles is one number per tile.
+    let reds = |example: &Example| -> HashSet<u32> {
+        let red = &example.image.data[..16 * 16];
+        red.iter().map(|v| v.to_bits()).collect()
+    };
+    let joined: Vec<Example> = (0..4)
+        .flat_map(|s| builder(1.0).train(s).examples)
+        .collect();
+    assert!(joined.iter().all(|e| reds(e).len() <= 2));
+    let pairs = joined.iter().filter(|e| reds(e).len() == 2).count();
+    assert!(pairs > 25, "{pairs} of 32 joined with another tile");
+    let classless = joined.iter().filter(|e| e.class == Some(-1)).count();
+    assert!((5..28).contains(&classless), "{classless} without a class");
+    let plain = builder(0.0).train(0).examples;
+    assert!(
+        plain
+            .iter()
+            .all(|e| reds(e).len() == 1 && e.class != Some(-1))
+    );
+}

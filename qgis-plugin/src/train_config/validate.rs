@@ -139,6 +139,7 @@ impl TrainConfig {
             ("[hints] reference", self.hints.reference),
             ("[hints] coarse", self.hints.coarse),
             ("[diffusion] class_drop", self.diffusion.class_drop),
+            ("[augment] mosaic", augment.mosaic),
             ("[augment] band_permutation", augment.band_permutation),
             ("[augment] band_mix", augment.band_mix),
             ("[augment] band_repeat", augment.band_repeat),
