@@ -6,8 +6,10 @@ tiles that models train on (number % 10 not 0 or 1), its accuracy printed for th
 The distance is that of Heusel et al. 2017, eq. 6, between the extractor's 64 pooled features of the
 true tiles and of the same tiles as each method filled them.
 
-    unclouded evaluate --clear TILES --masks MASKS.npy --seed 1 --save-samples OUT
-    python tests/bench/fid.py --tiles eurosat-rgb-train.tar.gz --images OUT
+    unclouded evaluate --clear TILES --masks MASKS.npy --seed 1 --save-all OUT
+    python tests/bench/fid.py --tiles eurosat-rgb-train.tar.gz --extractor E.pt --images OUT
+
+The extractor is kept in E.pt, so that other methods' tiles meet the same one in seconds.
 """
 
 import argparse
@@ -93,7 +95,7 @@ def train(path, epochs):
     steps = epochs * (len(chosen) // 128)
     optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, steps)
-    for _ in range(epochs):
+    for epoch in range(epochs):
         order = chosen[torch.randperm(len(chosen))]
         for rows in order[: len(order) // 128 * 128].split(128):
             x = scaled(images[rows])
@@ -105,6 +107,7 @@ def train(path, epochs):
             loss.backward()
             optimizer.step()
             schedule.step()
+        print(f"epoch {epoch + 1} of {epochs}: loss {loss.item():.3f}", flush=True)
     net.eval()
     with torch.inference_mode():
         right = [
@@ -114,6 +117,19 @@ def train(path, epochs):
             )
         ]
     return net, torch.cat(right).mean().item()
+
+
+def extractor(tiles, epochs, kept):
+    """The classifier and its accuracy: read from `kept` where that exists, else trained and kept there."""
+    if kept and kept.exists():
+        state = torch.load(kept, weights_only=True)
+        net = Classifier(state["net"]["head.weight"].shape[0])
+        net.load_state_dict(state["net"])
+        return net.eval(), state["accuracy"]
+    net, accuracy = train(tiles, epochs)
+    if kept:
+        torch.save({"net": net.state_dict(), "accuracy": accuracy}, kept)
+    return net, accuracy
 
 
 @torch.inference_mode()
@@ -138,8 +154,9 @@ def main():
     parser.add_argument("--tiles", required=True, help="eurosat-rgb-train.tar.gz")
     parser.add_argument("--images", required=True, type=Path, help="saved tiles")
     parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--extractor", type=Path, help="where the extractor is kept")
     args = parser.parse_args()
-    net, accuracy = train(args.tiles, args.epochs)
+    net, accuracy = extractor(args.tiles, args.epochs, args.extractor)
     names, *reference = statistics(net, args.images / REFERENCE)
     print(f"extractor: {100 * accuracy:.1f} % of unseen tiles classed correctly")
     print(f"{len(names)} tiles")
