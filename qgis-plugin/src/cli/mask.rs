@@ -10,7 +10,7 @@ use crate::progress::ProgressMode;
 
 const MASK_EXAMPLES: &str = "\
 Examples:
-  unclouded mask scene.tif -o clouds.tif --from auto
+  unclouded mask scene.tif -o clouds.tif
   unclouded mask L2A.tif -o clouds.tif --from scl --mask SCL.tif --dilate-px 8
   unclouded mask LC08_SR.vrt -o clouds.tif --from qa-pixel --min-area-px 10";
 
@@ -28,7 +28,7 @@ pub struct MaskArgs {
     #[arg(short, long, value_name = "MASK.tif")]
     pub output: PathBuf,
 
-    /// How to get the mask
+    /// How to get the mask [default: auto, unless --mask is given]
     ///
     /// scl and qa-pixel say how to read the raster given by --mask; without --mask the band,
     /// subdataset or file of that name that comes with the scene is used.

@@ -23,6 +23,9 @@ pub fn run(args: &MaskArgs, reporter: &mut Reporter) -> Result<()> {
     let scene = Scene::open_with(&args.scene, "scene", args.offset)?;
     let info = &scene.info;
     reporter.start("mask", json!({"scene": info}));
+    if args.from.is_none() && request.from == Some(MaskFrom::Auto) {
+        reporter.info("mask: neither --mask nor --from is given, so clouds and shadows are detected (--from auto)");
+    }
     if !info.encoding.reason.is_empty() {
         reporter.info(format!("values: {}", info.encoding.reason));
     }
@@ -82,16 +85,21 @@ pub fn run(args: &MaskArgs, reporter: &mut Reporter) -> Result<()> {
 }
 
 fn check(args: &MaskArgs) -> Result<MaskRequest> {
+    let given = args.mask.is_some() || args.from.is_some();
     let request = MaskRequest {
         path: args.mask.clone(),
-        from: args.from,
+        from: if given {
+            args.from
+        } else {
+            Some(MaskFrom::Auto)
+        },
         values: args.mask_values.clone(),
         dilate_px: args.dilate_px,
         min_area_px: args.min_area_px,
         extent: None,
     };
     request.check()?;
-    if args.classes && args.from != Some(MaskFrom::Auto) {
+    if args.classes && request.from != Some(MaskFrom::Auto) {
         return Err(
             Failure::mismatch("--classes", "--from auto", "a mask made by others")
                 .hint("only the detector tells cloud from shadow; leave out --classes"),

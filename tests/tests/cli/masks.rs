@@ -118,6 +118,11 @@ fn the_detector_finds_the_clouds_of_the_demo_scene() {
             hit / there
         );
     }
+    // What is found when nothing is said of where the mask comes from.
+    let usual = folder.path().join("usual.tif");
+    let done = mask(&scene, &usual, &["--classes"]).ok();
+    assert!(done.stderr.contains("--from auto"), "{done:#?}");
+    assert_eq!(read(&usual), found);
     // The clear date has none, which is no error for `mask`, and one for `restore`.
     let clear = demo("punjab_20200604.tif");
     let done = mask(&clear, &output, &["--from", "auto", "--overwrite"]).ok();
@@ -266,7 +271,7 @@ fn mask_reports_as_json_and_keeps_its_manners() {
     )
     .refused(&["inputs"]);
     let other = bench.path("other.tif");
-    mask(&bench.scene, &other, &[]).refused(&["mask"]);
+    mask(&bench.scene, &other, &["--mask-values", "3"]).refused(&["auto", "--mask-values"]);
     mask(&bench.scene, &other, &["--from", "scl"]).refused(&["SCL"]);
     mask(&bench.scene, &other, &["--from", "qa-pixel"]).refused(&["QA_PIXEL"]);
     let both = ["--from", "auto", "--mask", text(&bench.mask)];

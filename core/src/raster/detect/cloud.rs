@@ -34,9 +34,14 @@ const CLEAR_HOT_MOST: f32 = 0.10;
 /// Blue reflectance of a sure pixel, and of one that belongs to it.
 const BLUE_SEED: f32 = 0.13;
 const BLUE_GROW: f32 = 0.12;
-/// High cloud at 1.38 micrometres, mean of 5 x 5 pixels (Fmask for Sentinel-2: 0.01; below 0.02
-/// it hides nothing worth filling).
+/// High cloud at 1.38 micrometres, mean of 5 x 5 pixels, above what the band shows in the clearest
+/// part of the scene, as in Fmask 4 (Fmask for Sentinel-2: 0.01; below 0.02 it hides nothing worth
+/// filling). Dry air, high ground and a thin even veil lift the band everywhere, and all but the
+/// ground is seen through them.
 const CIRRUS_LEAST: f32 = 0.02;
+/// A veil that is everywhere brighter than this is no clear sky: what exceeds it is high cloud,
+/// though no part of the scene is without. Clear frames have up to 0.04.
+const VEIL_MOST: f32 = 0.045;
 /// Snow, as Fmask's snow test, and darker at 1.6 micrometres than any thick cloud.
 const SNOW_NDSI: f32 = 0.40;
 const SNOW_NIR: f32 = 0.11;
@@ -99,6 +104,7 @@ pub(super) fn find(walk: &mut Walk, roles: &Roles, ground: &Ground) -> Result<Bi
     let [mut sure, mut likely, mut high] = [(); 3].map(|()| BitMask::new(height, width));
     let gain = ground.gain;
     let snowy = ground.snow > SNOWY;
+    let cirrus_least = CIRRUS_LEAST + ground.cirrus.min(VEIL_MOST);
     let more = if slots.nir.is_none() {
         VISIBLE_BRIGHTER
     } else {
@@ -133,7 +139,7 @@ pub(super) fn find(walk: &mut Walk, roles: &Roles, ground: &Ground) -> Result<Bi
             grown.data[index] = fits && excess > HOT_GROW && bright > BLUE_GROW;
             cirri.data[index] = cirrus
                 .as_ref()
-                .is_some_and(|cirrus| cirrus[index] > CIRRUS_LEAST)
+                .is_some_and(|cirrus| cirrus[index] > cirrus_least)
                 && !is_snow(image, &slots, at);
         });
         sure.set(window.row, window.col, &seeds);

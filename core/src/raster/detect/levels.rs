@@ -34,6 +34,11 @@ const REFLECTANCE_AXIS: Axis = Axis {
     low: 0.0,
     high: 1.0,
 };
+/// The cirrus band, which is dark but for high clouds.
+const CIRRUS_AXIS: Axis = Axis {
+    low: 0.0,
+    high: 0.25,
+};
 
 impl Axis {
     fn bin(&self, value: f32) -> usize {
@@ -164,6 +169,8 @@ impl Levels {
 pub(super) struct Ground {
     /// The clear-sky level of the haze-optimised transform.
     pub hot: Levels,
+    /// What the cirrus band shows where the sky is clearest; 0 without that band.
+    pub cirrus: f32,
     /// Part of the scene that is snow, 0 to 1.
     pub snow: f64,
     /// Values times this are as bright as reflectance usually is.
@@ -173,6 +180,8 @@ pub(super) struct Ground {
 /// The share of pixels that are taken for clear when the clear-sky level is sought: its middle
 /// is the median of the lower 60 %.
 const CLEAR_SHARE: f64 = 0.6;
+/// The share of pixels under the clearest sky (Fmask 4, which subtracts this percentile).
+const CLEAREST_SHARE: f64 = 0.02;
 /// A usual clear-sky value of blue at the top of the atmosphere, for pictures without a scale.
 const USUAL_BLUE: f32 = 0.10;
 
@@ -180,7 +189,7 @@ pub(super) fn ground(walk: &mut Walk, roles: &Roles, settings: &Settings) -> Res
     let slots = roles.slots();
     let size = walk.size();
     let mut hots = Histograms::new(HOT_AXIS, size);
-    let mut blues = vec![0_u64; BINS];
+    let [mut blues, mut cirri] = [(); 2].map(|()| vec![0_u64; BINS]);
     let (mut snow, mut data) = (0_u64, 0_u64);
     walk.windows(1, &mut |window, around, image: &Raster, valid: &Mask| {
         let hot = median3(window, around, valid, |at| hot(image, at));
@@ -189,6 +198,9 @@ pub(super) fn ground(walk: &mut Walk, roles: &Roles, settings: &Settings) -> Res
             let col = window.col + index % window.width;
             hots.add(row, col, hot[index]);
             blues[REFLECTANCE_AXIS.bin(image.band(0)[at])] += 1;
+            if let Some(slot) = slots.cirrus {
+                cirri[CIRRUS_AXIS.bin(image.band(slot)[at])] += 1;
+            }
             snow += u64::from(is_snow(image, &slots, at));
             data += 1;
         });
@@ -202,6 +214,10 @@ pub(super) fn ground(walk: &mut Walk, roles: &Roles, settings: &Settings) -> Res
     };
     Ok(Ground {
         hot: hots.levels(|counts| quantile(counts, CLEAR_SHARE / 2.0)),
+        cirrus: match slots.cirrus {
+            Some(_) if data > 0 => CIRRUS_AXIS.value(quantile(&cirri, CLEAREST_SHARE)),
+            _ => 0.0,
+        },
         snow: snow as f64 / data.max(1) as f64,
         gain,
     })

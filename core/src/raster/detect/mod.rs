@@ -11,7 +11,8 @@
 //! 4. `shadow`: dark pixels; then the offset at which clouds explain them best.
 //!
 //! References: Zhang, Guindon and Cihlar 2002 (haze-optimised transform); Zhu and Woodcock 2012
-//! and Zhu, Wang and Woodcock 2015 (Fmask: basic test, whiteness, NDSI, cirrus, shadow matching).
+//! and Zhu, Wang and Woodcock 2015 (Fmask: basic test, whiteness, NDSI, cirrus, shadow matching);
+//! Qiu, Zhu and He 2019 (Fmask 4: the cirrus band relative to its own clear sky).
 
 mod cloud;
 mod levels;
