@@ -19,7 +19,7 @@ use crate::failure::{Exit, Failure, Result};
 use crate::gdal_io::format::Format;
 use crate::gdal_io::journal::{Found, Journal};
 use crate::gdal_io::mask::MaskReader;
-use crate::gdal_io::reference::ReferenceReader;
+use crate::gdal_io::reference::{ReferenceReader, Shown};
 use crate::gdal_io::rgb::{self, BandChoice};
 use crate::gdal_io::scene::Scene;
 use crate::gdal_io::sink::{GdalSink, Targets};
@@ -230,6 +230,10 @@ impl Job {
         for note in reference.iter().flat_map(ReferenceReader::notes) {
             reporter.info(note);
         }
+        let reference = match reference {
+            Some(reference) => useful(reference, &scene, &mask, reporter)?,
+            None => None,
+        };
         if coverage.masked_nodata > 0 {
             reporter.warning(format!(
                 "{} marked pixels are nodata in the scene and stay nodata",
@@ -283,6 +287,26 @@ fn provenance(
         filled_px,
         device: device.kind.into(),
     }
+}
+
+/// The reference, if it has anything to say about the holes. Without it wide holes are filled
+/// coarse to fine, which is better than following an image that is not there.
+fn useful(
+    reference: ReferenceReader,
+    scene: &Scene,
+    mask: &MaskReader,
+    reporter: &Reporter,
+) -> Result<Option<ReferenceReader>> {
+    let why = match reference.shown(scene, mask)? {
+        Shown::Holes => return Ok(Some(reference)),
+        Shown::NoHole => "shows the ground at none of the pixels to fill",
+        Shown::NothingInCommon => "shows no ground that the scene shows as well",
+    };
+    reporter.warning(format!(
+        "the reference {} {why}: it adds nothing and is left out",
+        reference.scene().info.path.display()
+    ));
+    Ok(None)
 }
 
 /// Whether a file was filled from a scene of this shape in this way. An output has its name only

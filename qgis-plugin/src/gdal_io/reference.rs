@@ -9,13 +9,25 @@ use super::mask::MaskReader;
 use super::mask::grid::GridMap;
 use super::mask::request::MaskRequest;
 use super::scene::Scene;
-use super::source::GdalSource;
+use super::source::{GdalSource, strips};
 use crate::failure::{Failure, Result};
+use crate::interrupt;
 
 /// A reference, open, with its own clouds.
 pub struct ReferenceReader {
     scene: Scene,
     clouds: MaskReader,
+}
+
+/// What a reference tells of the holes of a scene.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// Ground in some holes, and ground that the scene shows as well, to be fitted to.
+    Holes,
+    /// Nothing under the mask.
+    NoHole,
+    /// Ground in some holes, and none that the scene shows as well.
+    NothingInCommon,
 }
 
 impl ReferenceReader {
@@ -71,6 +83,45 @@ impl ReferenceReader {
         })
     }
 
+    /// What it tells of the holes of a scene. Looks no farther than the answer.
+    ///
+    /// # Errors
+    /// Exit 2 if it shows the ground nowhere, or cannot be read; 130 when interrupted.
+    pub fn shown(&self, scene: &Scene, mask: &MaskReader) -> Result<Shown> {
+        let [mut anywhere, mut holes, mut common] = [false; 3];
+        let reference = GdalSource::new(&self.scene, &self.clouds);
+        let source = GdalSource::new(scene, mask);
+        for window in strips(scene.info.height, scene.info.width) {
+            interrupt::check()?;
+            let clouds = self.clouds.read(window)?;
+            let observed = reference
+                .validity(window, &clouds)
+                .map_err(of_reference_file)?
+                .and_not(&clouds);
+            if !observed.any() {
+                continue;
+            }
+            anywhere = true;
+            let masked = mask.read(window)?;
+            let both = observed.and(&source.validity(window, &masked)?);
+            holes |= both.and(&masked).any();
+            common |= both.and_not(&masked).any();
+            if holes && common {
+                return Ok(Shown::Holes);
+            }
+        }
+        match (anywhere, holes) {
+            (false, _) => Err(Failure::mismatch(
+                format!("reference {}", self.scene.info.path.display()),
+                "an image that shows the ground somewhere",
+                "nodata or cloud everywhere",
+            )
+            .hint("is it the right file, and are its nodata value and --reference-mask right? Leave out --reference to fill without it")),
+            (true, false) => Ok(Shown::NoHole),
+            (true, true) => Ok(Shown::NothingInCommon),
+        }
+    }
+
     /// The image.
     pub fn scene(&self) -> &Scene {
         &self.scene
@@ -92,9 +143,12 @@ impl ReferenceReader {
 
 /// What is wrong with the reference is not said of the scene.
 fn of_reference(error: unclouded_core::Error) -> unclouded_core::Error {
-    let mut failure = Failure::from(error);
+    of_reference_file(Failure::from(error)).into()
+}
+
+fn of_reference_file(mut failure: Failure) -> Failure {
     if let Some(rest) = failure.message.strip_prefix("scene: ") {
         failure.message = format!("reference: {rest}");
     }
-    failure.into()
+    failure
 }

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use gdal::raster::Buffer;
-use gdal::{Dataset, DriverManager};
+use gdal::{Dataset, DatasetOptions, DriverManager, GdalOpenFlags};
 use serde_json::Value;
 
-use crate::fixtures::{Spec, write_mask};
+use crate::fixtures::{Spec, cloud, write_mask};
 use crate::run::{Bench, Run, json_lines, tests_folder, unclouded};
 
 fn demo(name: &str) -> PathBuf {
@@ -109,6 +109,75 @@ fn a_reference_changes_the_fill_and_nothing_else() {
     };
     assert_ne!(bytes("plain.tif"), bytes("guided.tif"));
     assert_ne!(bytes("partly.tif"), bytes("guided.tif"));
+}
+
+#[test]
+fn a_reference_that_shows_nothing_is_not_taken_silently() {
+    let spec = Spec::new();
+    let bench = Bench::new(&spec);
+    let reference = bench.path("earlier.tif");
+    other_date(&bench.scene, &reference);
+    let reference = reference.to_str().unwrap();
+    let clouds = |name: &str, covered: &dyn Fn(usize, usize) -> bool| {
+        let path = write_mask(bench.path(name), (48, 40), 32643, |row, col| {
+            u8::from(covered(row, col))
+        });
+        path.to_str().unwrap().to_owned()
+    };
+    let restored = |output: &str, more: &[&str]| {
+        bench.restored(output, &[&["--samples", "1", "--reference"], more].concat())
+    };
+    // Nowhere: under its own mask, and as nodata.
+    let all = clouds("all.tif", &|_, _| true);
+    restored("out.tif", &[reference, "--reference-mask", &all]).refused(&[
+        "earlier.tif",
+        "everywhere",
+        "--reference",
+    ]);
+    let nothing = bench.path("nothing.tif");
+    other_date(&bench.scene, &nothing);
+    let file = Dataset::open_ex(
+        &nothing,
+        DatasetOptions {
+            open_flags: GdalOpenFlags::GDAL_OF_UPDATE,
+            ..DatasetOptions::default()
+        },
+    )
+    .unwrap();
+    for band in 1..=file.raster_count() {
+        let mut band = file.rasterband(band).unwrap();
+        band.set_no_data_value(Some(-9.0)).unwrap();
+        let mut buffer = Buffer::new((48, 40), vec![-9.0_f32; 48 * 40]);
+        band.write((0, 0), (48, 40), &mut buffer).unwrap();
+    }
+    file.close().unwrap();
+    restored("out.tif", &[nothing.to_str().unwrap()]).refused(&["nothing.tif", "everywhere"]);
+    assert!(!bench.path("out.tif").exists());
+
+    // Not where it matters: said, and the scene is filled as without it.
+    let plain = bench.restored("plain.tif", &["--samples", "1"]).ok();
+    assert!(!plain.stderr.contains("reference"), "{plain:#?}");
+    let holes = |row: usize, col: usize| cloud(48, 40, row, col);
+    let cases = [
+        (
+            "holes",
+            clouds("holes.tif", &holes),
+            "none of the pixels to fill",
+        ),
+        (
+            "ground",
+            clouds("ground.tif", &|row, col| !holes(row, col)),
+            "as well",
+        ),
+    ];
+    for (name, clouds, said) in cases {
+        let output = format!("without-{name}.tif");
+        let run = restored(&output, &[reference, "--reference-mask", &clouds]).ok();
+        let warned = run.stderr.contains("warning: the reference") && run.stderr.contains(said);
+        assert!(warned, "{run:#?}");
+        let bytes = |name: &str| std::fs::read(bench.path(name)).unwrap();
+        assert_eq!(bytes("plain.tif"), bytes(&output), "{name}");
+    }
 }
 
 #[test]
