@@ -120,16 +120,21 @@ pub struct RestoreArgs {
     pub batch: Option<PathBuf>,
 
     /// Asset of a STAC item that is the scene; of several names the first an item has
+    ///
+    /// KEY+KEY+KEY are bands in files of their own, in this order; the finest sets the grid, the
+    /// values of coarser ones are repeated. Without a name all assets with one band of the ground
+    /// each are taken, by their wavelength.
     #[arg(
         long,
-        value_name = "KEY,KEY",
+        value_name = "KEY,KEY+KEY",
         value_delimiter = ',',
         requires = "batch",
         help_heading = "Several scenes"
     )]
     pub asset: Vec<String>,
 
-    /// Asset of a STAC item that is the mask
+    /// Asset of a STAC item that is the mask [default: scl with --mask-from scl, qa_pixel with
+    /// --mask-from qa-pixel]
     #[arg(
         long,
         value_name = "KEY,KEY",

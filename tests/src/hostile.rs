@@ -11,6 +11,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use clap::Parser;
 use unclouded::cli::{Cli, Command};
+use unclouded::commands::batch::list::{self, Entry};
 use unclouded::commands::settings::{RestorePaths, check_run};
 use unclouded::gdal_io::encoding;
 use unclouded::gdal_io::mask::rule::Rule;
@@ -29,7 +30,7 @@ pub const CONSTANT: usize = 8 << 20;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 9] = [
     ("checkpoint", checkpoint),
     ("model_card", model_card),
     ("recipe", recipe),
@@ -37,6 +38,8 @@ pub const TARGETS: [Target; 7] = [
     ("arguments", arguments),
     ("training_log", training_log),
     ("product_metadata", product_metadata),
+    ("batch_csv", batch_csv),
+    ("batch_stac", batch_stac),
 ];
 
 /// A checkpoint file: header, card, weights, network.
@@ -126,5 +129,44 @@ pub fn product_metadata(bytes: &[u8]) {
     for name in ["RADIO_ADD_OFFSET", "BOA_ADD_OFFSET", "x"] {
         let values = encoding::elements(&text, name);
         assert!(values.len() <= bytes.len());
+    }
+}
+
+/// A list of scenes as CSV.
+pub fn batch_csv(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && let Ok(entries) = list::csv(text, Path::new(""))
+    {
+        check_entries(&entries, text);
+        assert!(entries.iter().all(|entry| entry.bands.is_empty()));
+    }
+}
+
+/// A list of scenes as STAC items; with assets named and without.
+pub fn batch_stac(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let named = ["data", "B02+B03+B04", "visual"].map(str::to_owned);
+    let masks = ["scl".to_owned()];
+    for assets in [&named[..], &[]] {
+        let Ok(entries) = list::stac(text, Path::new(""), assets, &masks) else {
+            continue;
+        };
+        check_entries(&entries, text);
+        for entry in &entries {
+            assert_ne!(entry.bands.len(), 1, "a stack of one");
+            let names = entry.bands.iter().map(|band| &band.name);
+            assert!(names.clone().all(|name| !name.contains(char::is_control)));
+        }
+    }
+}
+
+/// There are scenes, no more than the text has room for, and their outputs stay in one folder.
+fn check_entries(entries: &[Entry], text: &str) {
+    assert!(!entries.is_empty() && entries.len() <= text.len());
+    for entry in entries {
+        assert!(!entry.scene.as_os_str().is_empty());
+        assert!(!entry.name().contains('/'), "{}", entry.name());
     }
 }

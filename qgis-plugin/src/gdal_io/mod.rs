@@ -18,6 +18,7 @@ pub mod scene;
 pub mod scratch;
 pub mod sink;
 pub mod source;
+pub mod stack;
 pub mod verify;
 pub mod writer;
 

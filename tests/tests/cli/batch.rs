@@ -1,6 +1,11 @@
 //! Several scenes: lists, folders, a failing scene among others, going on after an interruption.
 
-use crate::fixtures::{Spec, write_cloud_mask};
+use std::path::Path;
+
+use gdal::raster::Buffer;
+use gdal::{Dataset, DriverManager, Metadata};
+
+use crate::fixtures::{Spec, cloud, read, write_cloud_mask, write_mask};
 use crate::run::{Bench, Run, json_lines, unclouded};
 
 /// A folder with three scenes of different sizes, each under its mask; the second is no raster.
@@ -167,4 +172,123 @@ fn stac_items_and_more_outputs_go_into_folders() {
         &["s1.tif", "s3.tif", "-o", "nowhere", "--mask-from", "auto"],
     )
     .refused(&["nowhere"]);
+}
+
+/// One band of a raster in a file of its own, with every `shrink`-th pixel and line.
+fn one_band(scene: &Path, band: usize, shrink: usize, output: &Path) {
+    let scene = Dataset::open(scene).unwrap();
+    let size = scene.raster_size();
+    let small = (size.0 / shrink, size.1 / shrink);
+    let values = scene.rasterband(band).unwrap();
+    let values = values.read_as::<u16>((0, 0), size, size, None).unwrap();
+    let kept = (0..small.0 * small.1)
+        .map(|i| values.data()[i / small.0 * shrink * size.0 + i % small.0 * shrink])
+        .collect();
+    let driver = DriverManager::get_driver_by_name("GTiff").unwrap();
+    let mut out = driver
+        .create_with_band_type::<u16, _>(output, small.0, small.1, 1)
+        .unwrap();
+    let [x, dx, _, y, _, dy] = scene.geo_transform().unwrap();
+    let side = shrink as f64;
+    out.set_geo_transform(&[x, side * dx, 0.0, y, 0.0, side * dy])
+        .unwrap();
+    out.set_spatial_ref(&scene.spatial_ref().unwrap()).unwrap();
+    let mut buffer = Buffer::new(small, kept);
+    let mut target = out.rasterband(1).unwrap();
+    target.write((0, 0), small, &mut buffer).unwrap();
+    out.close().unwrap();
+}
+
+#[test]
+fn stac_bands_in_files_of_their_own_are_one_scene() {
+    // As in the catalogues: a file a band, 10 and 20 m, and the scene classification.
+    let bench = Bench::new(&Spec::new().bands(4));
+    for (band, shrink, name) in [
+        (1, 1, "blue.tif"),
+        (2, 1, "green.tif"),
+        (3, 1, "red.tif"),
+        (4, 2, "swir16.tif"),
+    ] {
+        one_band(&bench.scene, band, shrink, &bench.path(name));
+    }
+    write_mask(bench.path("scl.tif"), (48, 40), 32643, |row, col| {
+        if cloud(48, 40, row, col) { 9 } else { 4 }
+    });
+    let band = |name: &str, own: &str| {
+        format!(
+            r#""{name}": {{"href": "{name}.tif", "eo:bands": [{{"name": "{own}", "common_name": "{name}"}}]}}"#
+        )
+    };
+    let assets = [
+        ("swir16", "B11"),
+        ("red", "B04"),
+        ("green", "B03"),
+        ("blue", "B02"),
+    ]
+    .map(|(name, own)| band(name, own))
+    .join(", ");
+    let items = format!(
+        r#"{{"type": "FeatureCollection", "features": [
+        {{"id": "stack", "assets": {{{assets}, "scl": {{"href": "scl.tif"}}}}}},
+        {{"id": "gone", "assets": {{"red": {{"href": "red.tif"}}, "nir": {{"href": "no.tif"}}}}}}]}}"#
+    );
+    std::fs::write(bench.path("items.json"), items).unwrap();
+    std::fs::create_dir(bench.path("out")).unwrap();
+    let words = ["--batch", "items.json", "-o", "out", "--mask-from", "scl"];
+    // Only the first item says what its assets are.
+    let refused = restore(&bench, &words);
+    refused.refused(&["gone", "--asset"]);
+    let either = ["--asset", "blue+green+red+swir16,red+nir"];
+    let run = restore(&bench, &[&words[..], &either].concat());
+    assert_eq!(run.code, Some(1), "{run:#?}");
+    assert!(run.stderr.contains("1 of 2 scenes failed") && run.stderr.contains("no.tif"));
+    assert!(
+        run.stderr.contains("B02 blue, B03 green, B04 red"),
+        "{run:#?}"
+    );
+    assert!(
+        run.stderr.contains("values repeated: B11 swir16"),
+        "{run:#?}"
+    );
+
+    let output = bench.path("out/stack.tif");
+    let written = Dataset::open(&output).unwrap();
+    let names: Vec<String> = (1..=written.raster_count())
+        .map(|band| written.rasterband(band).unwrap().description().unwrap())
+        .collect();
+    assert_eq!(names, ["B02 blue", "B03 green", "B04 red", "B11 swir16"]);
+    let original = Dataset::open(&bench.scene).unwrap();
+    assert_eq!(
+        written.geo_transform().unwrap(),
+        original.geo_transform().unwrap()
+    );
+    let (after, before) = (read(&output), read(&bench.scene));
+    for (at, (row, col)) in (0..48 * 40).map(|at| (at, (at / 48, at % 48))) {
+        if cloud(48, 40, row, col) {
+            continue;
+        }
+        for band in 0..3 {
+            assert_eq!(after[band][at], before[band][at], "band {band}, pixel {at}");
+        }
+        // Nearest: the value of the pixel of 20 m that it lies in.
+        let coarse = row / 2 * 2 * 48 + col / 2 * 2;
+        assert_eq!(after[3][at], before[3][coarse], "pixel {at}");
+    }
+    assert_ne!(after, before, "nothing was filled");
+    // The same again without names: all bands of the ground, by wavelength.
+    let text = std::fs::read_to_string(bench.path("items.json")).unwrap();
+    let first = text.split(",\n        {\"id\": \"gone\"").next().unwrap();
+    std::fs::write(bench.path("one.json"), format!("{first}]}}")).unwrap();
+    std::fs::create_dir(bench.path("again")).unwrap();
+    let words = ["--batch", "one.json", "-o", "again", "--mask-from", "scl"];
+    restore(&bench, &words).ok();
+    let bytes = |name: &str| std::fs::read(bench.path(name)).unwrap();
+    assert_eq!(bytes("out/stack.tif"), bytes("again/stack.tif"));
+    // An asset is never written over.
+    std::fs::rename(bench.path("red.tif"), bench.path("again/red.tif")).unwrap();
+    let over = r#"{"id": "red", "assets": {"red": {"href": "again/red.tif"}, "blue": {"href": "blue.tif"}}}"#;
+    std::fs::write(bench.path("over.json"), over).unwrap();
+    let words = ["--batch", "over.json", "-o", "again", "--asset", "red+blue"];
+    let more = ["--mask", "mask.tif", "--overwrite"];
+    restore(&bench, &[&words[..], &more].concat()).refused(&["inputs"]);
 }

@@ -1,22 +1,28 @@
 //! Lists of scenes: CSV, or a STAC ItemCollection.
 
+mod stac;
+
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
+pub use self::stac::{Asset, stac};
 use crate::cli::RestoreArgs;
 use crate::failure::{Failure, Result};
 use crate::gdal_io::is_gdal_name;
+use crate::gdal_io::mask::request::MaskFrom;
 
 /// A longer list is a mistake, or no list.
 const LARGEST_BYTES: u64 = 64 << 20;
+/// So many scenes are a year's work; more are a mistake, and memory would grow with them.
+const MOST_SCENES: usize = 10_000;
 const COLUMNS: [&str; 5] = ["scene", "output", "mask", "reference", "reference_mask"];
 
 /// What a list says about one scene.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Entry {
-    /// The scene.
+    /// The scene; of one in several files, the name it gets in memory.
     pub scene: PathBuf,
+    /// Its bands, if each lies in a file of its own.
+    pub bands: Vec<Asset>,
     /// Where its filled scene goes.
     pub output: Option<PathBuf>,
     /// Where to fill.
@@ -75,7 +81,7 @@ pub fn read(path: &Path, args: &RestoreArgs) -> Result<Vec<Entry>> {
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let entries = if text.trim_start().starts_with('{') {
-        stac(&text, folder, &args.asset, &args.mask_asset)
+        stac(&text, folder, &args.asset, &mask_assets(args))
     } else {
         csv(&text, folder)
     };
@@ -85,13 +91,24 @@ pub fn read(path: &Path, args: &RestoreArgs) -> Result<Vec<Entry>> {
     })
 }
 
+/// The assets that may be the mask: as asked, else the classification that is to be read.
+fn mask_assets(args: &RestoreArgs) -> Vec<String> {
+    let usual: &[&str] = match args.mask_from {
+        _ if !args.mask_asset.is_empty() || args.mask.is_some() => return args.mask_asset.clone(),
+        Some(MaskFrom::Scl) => &["scl", "SCL"],
+        Some(MaskFrom::QaPixel) => &["qa_pixel", "QA_PIXEL"],
+        _ => &[],
+    };
+    usual.iter().map(|key| (*key).to_owned()).collect()
+}
+
 /// The scenes of a CSV text with a header line; fields may stand in double quotes (RFC 4180).
 ///
 /// # Errors
 /// Exit 2 for unknown or missing columns, a line of another length, an open quote, no scene.
 pub fn csv(text: &str, folder: &Path) -> Result<Vec<Entry>> {
-    let mut records = records(text.trim_start_matches('\u{feff}'))?.into_iter();
-    let (_, header) = records.next().unwrap_or_default();
+    let mut records = Records::new(text.trim_start_matches('\u{feff}'));
+    let (_, header) = records.next().transpose()?.unwrap_or_default();
     let header: Vec<String> = header
         .iter()
         .map(|name| name.trim().to_lowercase())
@@ -112,13 +129,20 @@ pub fn csv(text: &str, folder: &Path) -> Result<Vec<Entry>> {
         ));
     }
     let mut entries = Vec::new();
-    for (line, fields) in records {
+    for record in records {
+        let (line, fields) = record?;
         if fields.len() != header.len() {
             return Err(Failure::mismatch(
                 format!("line {line} of the list"),
                 format!("{} fields", header.len()),
                 fields.len(),
             ));
+        }
+        if entries.len() == MOST_SCENES {
+            return Err(
+                Failure::mismatch("list", format!("at most {MOST_SCENES} scenes"), "more")
+                    .hint("divide it into several lists"),
+            );
         }
         let field = |name: &str| {
             let at = header.iter().position(|column| column == name)?;
@@ -134,109 +158,73 @@ pub fn csv(text: &str, folder: &Path) -> Result<Vec<Entry>> {
             mask: field("mask"),
             reference: field("reference"),
             reference_mask: field("reference_mask"),
-            id: None,
-        });
-    }
-    some(entries)
-}
-
-/// Lines with their numbers, as fields; blank lines are left out.
-fn records(text: &str) -> Result<Vec<(usize, Vec<String>)>> {
-    let mut records = Vec::new();
-    let (mut fields, mut field) = (Vec::new(), String::new());
-    let (mut line, mut began, mut quoted) = (1, 1, false);
-    let mut letters = text.chars().peekable();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '"' if quoted && letters.peek() == Some(&'"') => {
-                letters.next();
-                field.push('"');
-            }
-            '"' if quoted => quoted = false,
-            '"' if field.trim().is_empty() => {
-                field.clear();
-                quoted = true;
-            }
-            ',' if !quoted => fields.push(std::mem::take(&mut field)),
-            '\n' if !quoted => {
-                fields.push(std::mem::take(&mut field));
-                let record = std::mem::take(&mut fields);
-                if record.iter().any(|field| !field.trim().is_empty()) {
-                    records.push((began, record));
-                }
-                line += 1;
-                began = line;
-            }
-            letter => {
-                line += usize::from(letter == '\n');
-                field.push(letter);
-            }
-        }
-    }
-    if quoted {
-        return Err(Failure::mismatch(
-            format!("line {began} of the list"),
-            "a closing quote",
-            "none",
-        ));
-    }
-    fields.push(field);
-    if fields.iter().any(|field| !field.trim().is_empty()) {
-        records.push((began, fields));
-    }
-    Ok(records)
-}
-
-/// The scenes of a STAC ItemCollection (a GeoJSON FeatureCollection of items), or of one item.
-/// Of the `assets` named the first that an item has is its scene, and so for the mask.
-///
-/// # Errors
-/// Exit 2 for what is no such thing, or an item without the asset.
-pub fn stac(text: &str, folder: &Path, assets: &[String], masks: &[String]) -> Result<Vec<Entry>> {
-    let root: Value = serde_json::from_str(text)
-        .map_err(|error| Failure::mismatch("list", "CSV or JSON", error))?;
-    let items: Vec<&Value> = match (&root["features"], &root["assets"]) {
-        (Value::Array(items), _) => items.iter().collect(),
-        (_, Value::Object(_)) => vec![&root],
-        _ => {
-            return Err(Failure::mismatch(
-                "list",
-                "a STAC ItemCollection",
-                "JSON without features",
-            ));
-        }
-    };
-    let mut entries = Vec::new();
-    for item in items {
-        let id = item["id"].as_str().unwrap_or("without id").to_owned();
-        let href = |keys: &[String]| {
-            let found = keys
-                .iter()
-                .find_map(|key| item["assets"][key]["href"].as_str());
-            found.map(|href| place(folder, href))
-        };
-        let scene = href(assets).ok_or_else(|| {
-            let has = item["assets"].as_object();
-            let has: Vec<&str> = has
-                .into_iter()
-                .flatten()
-                .map(|(key, _)| key.as_str())
-                .collect();
-            Failure::mismatch(
-                format!("item {id}"),
-                format!("an asset {}", assets.join(" or ")),
-                has.join(", "),
-            )
-            .hint("say which asset is the scene: --asset KEY")
-        })?;
-        entries.push(Entry {
-            scene,
-            mask: href(masks),
-            id: Some(id),
             ..Entry::default()
         });
     }
     some(entries)
+}
+
+/// The lines of a CSV text with their numbers, as fields; blank lines are left out.
+struct Records<'a> {
+    letters: std::iter::Peekable<std::str::Chars<'a>>,
+    line: usize,
+}
+
+impl<'a> Records<'a> {
+    fn new(text: &'a str) -> Self {
+        Records {
+            letters: text.chars().peekable(),
+            line: 1,
+        }
+    }
+
+    /// The fields up to the end of a line, outside quotes, or of the text.
+    fn record(&mut self) -> Result<Vec<String>> {
+        let began = self.line;
+        let (mut fields, mut field, mut quoted) = (Vec::new(), String::new(), false);
+        while let Some(letter) = self.letters.next() {
+            self.line += usize::from(letter == '\n');
+            match letter {
+                '"' if quoted && self.letters.peek() == Some(&'"') => {
+                    self.letters.next();
+                    field.push('"');
+                }
+                '"' if quoted => quoted = false,
+                '"' if field.trim().is_empty() => {
+                    field.clear();
+                    quoted = true;
+                }
+                ',' if !quoted => fields.push(std::mem::take(&mut field)),
+                '\n' if !quoted => break,
+                letter => field.push(letter),
+            }
+        }
+        if quoted {
+            return Err(Failure::mismatch(
+                format!("line {began} of the list"),
+                "a closing quote",
+                "none",
+            ));
+        }
+        fields.push(field);
+        Ok(fields)
+    }
+}
+
+impl Iterator for Records<'_> {
+    type Item = Result<(usize, Vec<String>)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.letters.peek().is_some() {
+            let began = self.line;
+            match self.record() {
+                Ok(fields) if fields.iter().all(|field| field.trim().is_empty()) => {}
+                Ok(fields) => return Some(Ok((began, fields))),
+                Err(failure) => return Some(Err(failure)),
+            }
+        }
+        None
+    }
 }
 
 /// A path of a list: relative to its folder, a GDAL name, or an address that GDAL reads.
@@ -250,7 +238,8 @@ fn place(folder: &Path, text: &str) -> PathBuf {
     if let Some(rest) = text.strip_prefix("s3://") {
         return PathBuf::from(format!("/vsis3/{rest}"));
     }
-    let text = text.strip_prefix("file://").unwrap_or(text);
+    let path = text.strip_prefix("file://");
+    let text = path.filter(|path| !path.is_empty()).unwrap_or(text);
     match is_gdal_name(Path::new(text)) {
         true => PathBuf::from(text),
         false => folder.join(text),
@@ -291,6 +280,14 @@ mod tests {
     }
 
     #[test]
+    fn a_list_without_end_is_refused() {
+        let list = |count: usize| format!("scene\n{}", "a\n".repeat(count));
+        assert_eq!(paths(&list(MOST_SCENES)).expect("read").len(), MOST_SCENES);
+        let failure = paths(&list(MOST_SCENES + 1)).expect_err("too long");
+        assert!(failure.message.contains("at most"), "{}", failure.message);
+    }
+
+    #[test]
     fn what_is_no_list_is_said() {
         for (text, said) in [
             ("", "column scene"),
@@ -309,29 +306,6 @@ mod tests {
                 "{text:?}: {}",
                 failure.message
             );
-        }
-    }
-
-    #[test]
-    fn stac_items_give_their_assets() {
-        let text = r#"{"type": "FeatureCollection", "features": [
-            {"id": "S2/one", "assets": {"visual": {"href": "one.tif"}, "scl": {"href": "https://x.org/scl.tif"}}},
-            {"id": "two", "assets": {"data": {"href": "file:///d/two.tif"}, "visual": {"href": "v.tif"}}}]}"#;
-        let keys = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>();
-        let folder = Path::new("in");
-        let entries =
-            stac(text, folder, &keys(&["data", "visual"]), &keys(&["scl"])).expect("read");
-        assert_eq!(entries[0].scene, Path::new("in/one.tif"));
-        assert_eq!(
-            entries[0].mask.as_deref(),
-            Some(Path::new("/vsicurl/https://x.org/scl.tif"))
-        );
-        assert_eq!(entries[0].name(), "S2_one");
-        assert_eq!(entries[1].scene, Path::new("/d/two.tif"));
-        let failure = stac(text, folder, &keys(&["nir"]), &[]).expect_err("no such asset");
-        assert!(failure.message.contains("S2/one") && failure.message.contains("visual"));
-        for text in ["{", "{}", r#"{"features": []}"#, r#"{"features": 3}"#] {
-            assert!(stac(text, folder, &keys(&["data"]), &[]).is_err(), "{text}");
         }
     }
 }

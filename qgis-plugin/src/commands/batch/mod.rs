@@ -7,10 +7,12 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use self::list::Entry;
-use super::restore;
+use self::list::{Asset, Entry};
+use super::restore::{self, Done};
+use super::settings::check_output;
 use crate::cli::RestoreArgs;
 use crate::failure::{Exit, Failure, Result};
+use crate::gdal_io::stack::Stack;
 use crate::progress::Reporter;
 
 /// Run the command.
@@ -29,9 +31,9 @@ pub fn run(args: &RestoreArgs, reporter: &mut Reporter) -> Result<()> {
     let mut failed = 0;
     for (number, one) in (1..).zip(&runs) {
         let began = Instant::now();
-        let (scene, output) = files(one);
+        let (scene, output) = files(&one.args);
         reporter.enter(number, of, scene);
-        let outcome = restore::run(one, reporter);
+        let outcome = one.run(reporter);
         if let Err(failure) = &outcome {
             reporter.error(failure);
         }
@@ -61,6 +63,31 @@ pub fn run(args: &RestoreArgs, reporter: &mut Reporter) -> Result<()> {
     reporter.summary(&text.join("\n"));
     Err(Failure::failed(format!("{failed} of {of} scenes failed"))
         .hint("mend what is said above; --resume leaves out the scenes that are complete"))
+}
+
+/// What is asked of one scene.
+#[derive(Debug)]
+struct Request {
+    args: RestoreArgs,
+    /// Its bands, if each lies in a file of its own.
+    bands: Vec<Asset>,
+}
+
+impl Request {
+    fn run(&self, reporter: &mut Reporter) -> Result<Done> {
+        let stack = match &self.bands[..] {
+            [] => None,
+            bands => {
+                let bands = bands.iter().map(|band| (&*band.path, &*band.name));
+                let stack = Stack::new(files(&self.args).0, &bands.collect::<Vec<_>>())?;
+                reporter.info(stack.describe());
+                Some(stack)
+            }
+        };
+        let outcome = restore::run(&self.args, reporter);
+        drop(stack);
+        outcome
+    }
 }
 
 /// A line of the summary.
@@ -99,12 +126,12 @@ fn files(one: &RestoreArgs) -> (&Path, &Path) {
 }
 
 /// One request a scene, each with files of its own.
-fn requests(args: &RestoreArgs) -> Result<Vec<RestoreArgs>> {
+fn requests(args: &RestoreArgs) -> Result<Vec<Request>> {
     let entries = match &args.batch {
         Some(list) => list::read(list, args)?,
         None => args.scenes.iter().map(|scene| Entry::of(scene)).collect(),
     };
-    let mut runs: Vec<RestoreArgs> = Vec::new();
+    let mut runs: Vec<Request> = Vec::new();
     for entry in entries {
         let output = match (&entry.output, &args.output) {
             (Some(output), _) => output.clone(),
@@ -120,11 +147,21 @@ fn requests(args: &RestoreArgs) -> Result<Vec<RestoreArgs>> {
                 ));
             }
         };
-        if let Some(other) = runs.iter().find(|run| run.output.as_ref() == Some(&output)) {
+        let assets: Vec<&Path> = entry.bands.iter().map(|band| &*band.path).collect();
+        if !assets.is_empty() {
+            // The other inputs are looked at with the scene.
+            check_output("--output", &output, true, &assets)?;
+        }
+        let same = |run: &&Request| run.args.output.as_ref() == Some(&output);
+        if let Some(other) = runs.iter().find(same) {
             return Err(Failure::mismatch(
                 format!("output of {}", entry.scene.display()),
                 "a name of its own",
-                format!("{}, that of {}", output.display(), files(other).0.display()),
+                format!(
+                    "{}, that of {}",
+                    output.display(),
+                    files(&other.args).0.display()
+                ),
             )
             .hint("name the outputs in a list: --batch LIST.csv"));
         }
@@ -136,7 +173,7 @@ fn requests(args: &RestoreArgs) -> Result<Vec<RestoreArgs>> {
             let stem = output.file_stem().unwrap_or_default().to_string_lossy();
             Ok(Some(folder.join(format!("{stem}_{name}.{ending}"))))
         };
-        runs.push(RestoreArgs {
+        let args = RestoreArgs {
             uncertainty: beside("uncertainty", &args.uncertainty, "tif")?,
             provenance: beside("provenance", &args.provenance, "tif")?,
             preview: beside("preview", &args.preview, "png")?,
@@ -147,7 +184,9 @@ fn requests(args: &RestoreArgs) -> Result<Vec<RestoreArgs>> {
             output: Some(output),
             batch: None,
             ..args.clone()
-        });
+        };
+        let bands = entry.bands;
+        runs.push(Request { args, bands });
     }
     Ok(runs)
 }
@@ -174,7 +213,9 @@ mod tests {
     fn requested(words: &[&str]) -> Result<Vec<RestoreArgs>> {
         let words = ["unclouded", "restore"].iter().chain(words);
         match Cli::try_parse_from(words).map(|cli| cli.command) {
-            Ok(Command::Restore(args)) => requests(&args),
+            Ok(Command::Restore(args)) => {
+                requests(&args).map(|runs| runs.into_iter().map(|run| run.args).collect())
+            }
             other => panic!("restore is not understood: {other:?}"),
         }
     }

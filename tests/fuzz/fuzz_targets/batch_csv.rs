@@ -1,0 +1,6 @@
+//! Fuzzes the entry function for `batch_csv` in tests/src/hostile.rs.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| unclouded_tests::hostile::batch_csv(bytes));
