@@ -9,8 +9,11 @@ frames of real masks (--mask FILE.npy, uint8 [frames, height, width]), until --c
 the pixels is covered. Each run is forecast first (--dry-run), then timed; the peak is that of the
 kernel for this child process (ru_maxrss). Options of `restore` follow after `--`.
 
-Exit 1 when a run fails, its peak is above --most-mb, or the peak of the largest scene is above
-that of the smallest by more than --most-growth.
+A second line shows how good the time was that the run said is left: at 5, 10, 25 and 50 % of the
+filling, the seconds said, the seconds it took from there to the end of the run, and the error.
+
+Exit 1 when a run fails, its peak is above --most-mb, the peak of the largest scene is above that
+of the smallest by more than --most-growth, or with --eta-within the time left was said worse.
 
     python3 tests/scene_bench.py --binary PATH --source TIF --sizes 1098 --kills 20
 
@@ -200,25 +203,42 @@ def measured(line):
     return lines, seconds, peak
 
 
-def eta_error(lines):
-    """Time left as said once 5 % of the filling were done, against what it took from there."""
+# Shares of the filling after which the time left is compared.
+ETA_SHARES = [0.05, 0.1, 0.25, 0.5]
+
+
+def eta_table(lines, end):
+    """Time left as said past each of the shares, and what it took to the end of the run."""
     fill = [
         line for line in lines if line["type"] == "progress" and line["stage"] == "fill"
     ]
-    told = next((line for line in fill if line["fraction"] >= 0.05), None)
-    if told is None or told["eta_seconds"] is None:
-        return None
-    return told["eta_seconds"], fill[-1]["at"] - told["at"]
+    began, finished = fill[0]["at"], fill[-1]["at"]
+    table = []
+    for share in ETA_SHARES:
+        moment = began + share * (finished - began)
+        line = next(line for line in fill if line["at"] >= moment)
+        if line["eta_seconds"] is not None:
+            table.append((share, line["eta_seconds"], end - line["at"]))
+    return table
+
+
+def eta_text(table):
+    """For people: «5 %: 95 of 100 s (-5 %)»."""
+    parts = [
+        f"{share:.0%}: {said:.1f} of {took:.1f} s ({said / took - 1:+.0%})"
+        for share, said, took in table
+    ]
+    return "time left as said, of what it took, at " + ", ".join(parts)
 
 
 def bench(args, folder):
     """Runs every size; returns whether all bounds hold."""
     print(
         f"{'size':>11} {'cloud':>6} {'tiles':>6} {'of':>6} {'seconds':>8} {'s/tile':>7} "
-        f"{'peak MiB':>8} {'forecast s':>10} {'forecast MiB':>12} {'ETA at 5 %':>16}",
+        f"{'peak MiB':>8} {'forecast s':>10} {'forecast MiB':>12}",
         flush=True,
     )
-    peaks = []
+    peaks, punctual = [], True
     for side in args.sizes:
         scene, mask = prepare(args, folder, side)
         out = folder / f"out-{side}.tif"
@@ -230,16 +250,19 @@ def bench(args, folder):
         lines, seconds, peak = measured(command(args, scene, mask, out, *json_lines))
         promised, done = forecast["result"], lines[-1]["result"]
         pixels = done["pixels"]
-        eta = eta_error(lines)
-        told = f"{eta[0]:.0f} of {eta[1]:.0f} s" if eta else "too short"
+        table = eta_table(lines, lines[-1]["at"])
         tiles = done["tiles"]
         print(
             f"{side:>11} {100 * pixels['fill'] / pixels['data']:>5.1f}% {tiles:>6} "
             f"{promised['tiles_of_scene']:>6} {seconds:>8.1f} {seconds / max(tiles, 1):>7.3f} "
             f"{peak:>8.0f} {promised['seconds']:>10.0f} "
-            f"{promised['memory_bytes'] / 2**20:>12.0f} {told:>16}",
+            f"{promised['memory_bytes'] / 2**20:>12.0f}",
             flush=True,
         )
+        print(eta_text(table), flush=True)
+        if args.eta_within:
+            good = [abs(said / took - 1) <= args.eta_within for _, said, took in table]
+            punctual &= len(good) == len(ETA_SHARES) and all(good)
         if done["clear_pixels_changed"]:
             sys.exit("clear pixels changed")
         subprocess.run(["gdalinfo", str(out)], check=True, stdout=subprocess.DEVNULL)
@@ -248,7 +271,8 @@ def bench(args, folder):
             out.unlink()
     growth = peaks[-1] / peaks[0]
     print(f"peak of {args.sizes[-1]} / peak of {args.sizes[0]}: {growth:.2f}")
-    return max(peaks) <= args.most_mb and growth <= 1 + args.most_growth
+    small = max(peaks) <= args.most_mb and growth <= 1 + args.most_growth
+    return small and punctual
 
 
 def digest(path):
@@ -324,6 +348,11 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--most-mb", type=float, default=1024, help="largest peak, MiB")
     parser.add_argument("--most-growth", type=float, default=0.15)
+    parser.add_argument(
+        "--eta-within",
+        type=float,
+        help="largest error of the time left, e.g. 0.25; on a machine that does nothing else",
+    )
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--work", type=Path, help="keep scenes here for the next time")
     parser.add_argument("--keep", action="store_true", help="keep the results, too")

@@ -9,12 +9,14 @@
 mod bands;
 mod coarse;
 mod compose;
+mod eta;
 mod forecast;
 mod io;
 mod memory;
 mod method;
 mod pause;
 mod predict;
+mod progress;
 mod redraw;
 mod scratch;
 mod segments;
@@ -26,10 +28,12 @@ mod view;
 
 use std::ops::ControlFlow;
 
+pub use eta::{Eta, Expected};
 pub use forecast::{Forecast, forecast};
 pub use io::{FilledRows, Reference, SceneSink, SceneSource, SceneWindow, StepPreview};
 pub use memory::{MemorySink, MemorySource};
 pub use method::Method;
+pub use progress::{Progress, Share};
 #[cfg(not(target_family = "wasm"))]
 pub use redraw::redraw;
 pub use redraw::redraw_async;
@@ -47,17 +51,9 @@ use bands::Guides;
 use compose::Part;
 use pause::Pause;
 use predict::{Tile, normalization, residuals};
+use progress::Meter;
 use survey::Survey;
 use view::View;
-
-/// How far a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    /// Units of work done.
-    pub done: usize,
-    /// All units: one for each sampler step of each member of each tile.
-    pub total: usize,
-}
 
 /// What a run did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -137,18 +133,25 @@ pub async fn restore_async(
     // Tiles of rows that are there already may reach into the first that is not.
     let reaches = |row: &usize| tiling.band(*row).row_end() > tiling.finished(recalled).row;
     let first = (0..recalled).find(reaches).unwrap_or(recalled);
-    let mut meter = Meter {
-        done: 0,
-        total: survey.count(first..tiling.rows()) * settings.samples * steps,
-        report: progress,
-    };
+    let multiple = model.card.architecture.size_multiple();
+    let mut meter = Meter::new(
+        &tiling,
+        multiple,
+        survey.count(first..tiling.rows()),
+        settings.samples * steps,
+        recalled,
+        progress,
+    );
     let estimate = match survey.small.as_ref().filter(|small| small.is_wanted()) {
         Some(small) => {
             let mut part = meter.before();
             let sources = &guides.sources;
             Some(coarse::estimate(small, &*source, model, settings, sources, &mut part).await?)
         }
-        None => None,
+        None => {
+            meter.begin()?;
+            None
+        }
     };
     let plan = Plan {
         survey: &survey,
@@ -172,11 +175,12 @@ pub async fn restore_async(
         let finished = tiling.finished(row);
         let mut rows = match row < recalled {
             true => None,
-            false => Some(compose::as_read(
-                finished,
-                source.read(finished)?,
-                settings.samples,
-            )),
+            false => {
+                let read = source.read(finished)?;
+                let rows = compose::as_read(finished, read, settings.samples);
+                meter.copied(finished.pixels())?;
+                Some(rows)
+            }
         };
         let mut sample = rows.clone().filter(|_| sink.wants_sample());
         for group in segments::groups(&survey.tiles(&tiling, row), fill::REACH_PX + reach_px) {
@@ -192,6 +196,7 @@ pub async fn restore_async(
                     ..finished
                 };
                 parts.push(Part::new(&view, part));
+                meter.read(segment.tiles.len())?;
             }
             summary.tiles += tiles.len();
             let mut ensembles: Vec<Vec<f32>> = vec![Vec::new(); tiles.len()];
@@ -238,6 +243,7 @@ pub async fn restore_async(
         }
         if let Some(rows) = rows {
             sink.write(rows)?;
+            meter.copied(finished.pixels())?;
         }
     }
     Ok(summary)
@@ -261,34 +267,4 @@ struct Plan<'a> {
     floor: f32,
     /// What the ensemble's standard deviation is multiplied with.
     uncertainty_factor: f32,
-}
-
-/// Counts sampler steps and passes the caller's wish to stop on.
-struct Meter<'a> {
-    done: usize,
-    total: usize,
-    report: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
-}
-
-impl Meter<'_> {
-    /// Another step of `members` is done.
-    fn step(&mut self, members: usize) -> ControlFlow<()> {
-        self.done += members;
-        (self.report)(Progress {
-            done: self.done,
-            total: self.total.max(self.done),
-        })
-    }
-
-    /// The meter of a run that comes before this one and counts together with it.
-    fn before(&mut self) -> impl FnMut(Progress) -> ControlFlow<()> {
-        let own = self.total;
-        move |part: Progress| {
-            (self.done, self.total) = (part.done, own + part.total);
-            (self.report)(Progress {
-                done: self.done,
-                total: self.total,
-            })
-        }
-    }
 }

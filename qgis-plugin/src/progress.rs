@@ -6,12 +6,15 @@
 //! | type | further keys |
 //! | --- | --- |
 //! | `start` | `command`, `version`, and what the command knows about itself (`device`, `model`, ...) |
-//! | `progress` | `stage` (text), `done` and `total` (counts), `fraction` (0..1 of the stage), `elapsed_seconds`, `eta_seconds` (number or null) |
+//! | `progress` | `stage` (text), `done` and `total` (counts), `fraction` (0..1 of the stage), `elapsed_seconds` (of the stage), `eta_seconds` (number or null, see below) |
 //! | `scene` | one of several scenes: `number` and `of`, `scene` (path), `state` (`start`, `done`, `failed`); with `done` its `result`, with `failed` `exit`, `message` and `hint` |
 //! | `log` | `level` (`info` or `warning`), `message` |
 //! | `result` | `result` (an object of the command): what a run achieved that then ends with `error` because a part of it failed |
 //! | `error` | `exit` (the exit code), `message`, `hint` (text or null); the last line of a run that failed |
 //! | `done` | `exit` (0), `result` (an object of the command); the last line of a run that succeeded |
+//!
+//! `eta_seconds` is what is left of the stage; in the stage `fill` of `restore` it is what is left of
+//! the whole scene, verification included, and `fraction` follows the time rather than the counts.
 //!
 //! A program that reads these lines can make sure that none outlives it: with
 //! `UNCLOUDED_STOP_WITH_STDIN=1` in the environment the run is interrupted when its standard input
@@ -24,7 +27,7 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -143,12 +146,10 @@ impl Reporter {
         self.last_line = None;
         if self.mode == ProgressMode::Bar {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-            let style =
-                ProgressStyle::with_template("{msg:10} [{wide_bar}] {pos}/{len} {eta} left");
+            let style = ProgressStyle::with_template("{msg:10} [{wide_bar}] {pos}/{len} {prefix}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.set_message(name.to_owned());
             bar.set_position(from);
-            bar.reset_eta();
             self.bar = Some(bar);
         }
         self.advance(from);
@@ -156,8 +157,26 @@ impl Reporter {
 
     /// `done` steps of the stage are finished.
     pub fn advance(&mut self, done: u64) {
+        let fraction = match self.total {
+            0 => 1.0,
+            total => (done as f64 / total as f64).min(1.0),
+        };
+        let elapsed = self.stage_started.elapsed().as_secs_f64();
+        let eta = eta_seconds(elapsed, self.from, done, self.total);
+        self.advance_by(done, fraction, eta);
+    }
+
+    /// As [`advance`](Self::advance), where the steps do not all take the same time: `fraction` of
+    /// the time of the stage has passed, `eta` seconds are left of the run.
+    pub fn advance_by(&mut self, done: u64, fraction: f64, eta: Option<f64>) {
         if let Some(bar) = &self.bar {
             bar.set_position(done);
+            bar.set_prefix(eta.map_or_else(String::new, |eta| {
+                format!(
+                    "{} left",
+                    HumanDuration(Duration::from_secs_f64(eta.max(0.0)))
+                )
+            }));
         }
         if self.mode != ProgressMode::Json {
             return;
@@ -165,17 +184,11 @@ impl Reporter {
         let soon = self
             .last_line
             .is_some_and(|last| last.elapsed() < JSON_INTERVAL);
-        if soon && done < self.total {
+        if soon && fraction < 1.0 {
             return;
         }
         self.last_line = Some(Instant::now());
         let elapsed = self.stage_started.elapsed().as_secs_f64();
-        let fraction = if self.total == 0 {
-            1.0
-        } else {
-            (done as f64 / self.total as f64).min(1.0)
-        };
-        let eta = eta_seconds(elapsed, self.from, done, self.total);
         self.json_line(&json!({
             "type": "progress", "stage": self.stage, "done": done, "total": self.total,
             "fraction": fraction, "elapsed_seconds": elapsed, "eta_seconds": eta,

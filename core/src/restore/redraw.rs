@@ -65,7 +65,11 @@ pub async fn redraw_async(
         let items: Vec<(&Tile, u64)> = batch.iter().map(|&(t, s)| (&tiles[t], s)).collect();
         let (predicted, _) = residuals(model, how, &levels, &items, false, &mut || {
             done += 1;
-            progress(Progress { done, total })
+            progress(Progress {
+                done,
+                total,
+                ..Progress::default()
+            })
         })
         .await?;
         for (&(tile, _), residual) in batch.iter().zip(predicted) {

@@ -18,6 +18,7 @@ use crate::params::{self, Storage};
 use crate::raster::{Mask, Raster, Window};
 use crate::unet::UNetConfig;
 
+mod eta;
 mod guided;
 mod methods;
 mod previews;

@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime};
 use serde_json::json;
 use unclouded_core::checkpoint::ModelCard;
 use unclouded_core::provenance::Provenance;
-use unclouded_core::restore::{self as core, RestoreSettings, Written};
+use unclouded_core::restore::{self as core, Eta, RestoreSettings, Written};
 
 use super::memory::{Load, MemoryPlan};
 use super::settings::{RestorePaths, core_settings};
@@ -391,7 +391,7 @@ fn fill(job: &Job, args: &RestoreArgs, started: Instant, reporter: &mut Reporter
     let rows = scene.info.height as u64;
     reporter.stage("survey", rows);
     let folder = folder(&paths.output);
-    let bar = Bar::new(reporter);
+    let bar = Bar::new(reporter, &job.format);
     let watch = |row_end: usize| bar.surveyed(row_end);
     let mut source = GdalSource::new(scene, mask)
         .with_reference(job.reference.as_ref())
@@ -460,30 +460,44 @@ fn folder(path: &Path) -> &Path {
 /// Shows how far the survey and the core are, and passes the user's wish to stop on to it.
 struct Bar<'a> {
     reporter: RefCell<&'a mut Reporter>,
-    begun: Cell<bool>,
+    format: &'a Format,
+    began: Instant,
+    /// Seconds from there to the last window of the survey.
+    surveying: Cell<f64>,
+    eta: RefCell<Option<Eta>>,
 }
 
 impl<'a> Bar<'a> {
-    fn new(reporter: &'a mut Reporter) -> Self {
+    fn new(reporter: &'a mut Reporter, format: &'a Format) -> Self {
         Bar {
             reporter: RefCell::new(reporter),
-            begun: Cell::new(false),
+            format,
+            began: Instant::now(),
+            surveying: Cell::new(0.0),
+            eta: RefCell::new(None),
         }
     }
 
     /// The scene was read down to here.
     fn surveyed(&self, row_end: usize) {
-        if !self.begun.get() {
+        if self.eta.borrow().is_none() {
+            self.surveying.set(self.began.elapsed().as_secs_f64());
             self.reporter.borrow_mut().advance(row_end as u64);
         }
     }
 
     fn follow(&self, progress: core::Progress) -> ControlFlow<()> {
         let mut reporter = self.reporter.borrow_mut();
-        if !self.begun.replace(true) {
+        let mut eta = self.eta.borrow_mut();
+        let eta = eta.get_or_insert_with(|| {
             reporter.stage("fill", progress.total as u64);
-        }
-        reporter.advance(progress.done as u64);
+            let expected = self
+                .format
+                .expected(self.surveying.get(), progress.copied.total);
+            Eta::new(expected)
+        });
+        eta.observe(self.began.elapsed().as_secs_f64(), progress);
+        reporter.advance_by(progress.done as u64, eta.fraction(), eta.left());
         if interrupt::requested() {
             ControlFlow::Break(())
         } else {

@@ -142,7 +142,7 @@ fn progress_counts_the_coarse_pass_too() {
         (20..125).contains(&r) && (15..110).contains(&c)
     });
     let (mut source, mut sink) = (scene.copy(), scene.copy());
-    let mut last = Progress { done: 0, total: 0 };
+    let mut last = Progress::default();
     let mut totals = Vec::new();
     restore(
         &mut source,
@@ -150,7 +150,12 @@ fn progress_counts_the_coarse_pass_too() {
         &model,
         &settings(),
         &mut |progress| {
-            assert!(progress.done > last.done);
+            // Every report follows work of at most one kind: none after rows of a coarser scale.
+            let more = |after: Share, before: Share| usize::from(after.done > before.done);
+            let kinds = more(progress.read, last.read)
+                + more(progress.sampled, last.sampled)
+                + more(progress.copied, last.copied);
+            assert!(kinds <= 1 && progress.done >= last.done);
             last = progress;
             totals.push(progress.total);
             ControlFlow::Continue(())
@@ -158,5 +163,8 @@ fn progress_counts_the_coarse_pass_too() {
     )
     .unwrap();
     assert_eq!(last.done, last.total);
+    for share in [last.read, last.sampled, last.copied] {
+        assert_eq!(share.done, share.total);
+    }
     assert!(totals.iter().all(|total| *total == totals[0]), "{totals:?}");
 }

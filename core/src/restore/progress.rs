@@ -1,0 +1,139 @@
+//! How far a run is: counts of the kinds of work that take time.
+//!
+//! A run reads and smoothly fills tiles, takes sampler steps and copies rows, in turns. What
+//! each of these costs depends on model, settings, scene and machine, so that a count of one of
+//! them says little about the time that is left: a face that tells it measures what each takes.
+//! Every report follows work of exactly one kind, so the time since the last one was for that.
+
+use std::ops::ControlFlow;
+
+use crate::error::{Error, Result};
+use crate::raster::tiler::Tiling;
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Units of work done.
+    pub done: usize,
+    /// All units: one for each sampler step of each member of each tile.
+    pub total: usize,
+    /// Pixels of tiles that were read and smoothly filled, those of coarser scales included.
+    pub read: Share,
+    /// Pixels of tiles that went through a sampler step, once for each step and member, those of
+    /// coarser scales included.
+    pub sampled: Share,
+    /// Pixels of the rows that are finished, once when they were read and once when the sink took
+    /// them. Those of coarser scales do not count: they are few and go elsewhere.
+    pub copied: Share,
+}
+
+/// A part of some work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Share {
+    /// What is done.
+    pub done: u64,
+    /// All of it.
+    pub total: u64,
+}
+
+impl Share {
+    fn of(total: usize) -> Self {
+        Share {
+            done: 0,
+            total: total as u64,
+        }
+    }
+
+    fn plus(self, other: Share) -> Self {
+        Share {
+            done: self.done + other.done,
+            total: self.total + other.total,
+        }
+    }
+}
+
+/// Counts work and passes the caller's wish to stop on.
+pub(super) struct Meter<'a> {
+    at: Progress,
+    /// Pixels of a tile as the network takes it.
+    tile: usize,
+    report: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
+}
+
+impl<'a> Meter<'a> {
+    /// For `tiles` of a tiling, brought to a multiple of so many pixels, with `units` sampler
+    /// steps each; the first rows of tiles are `recalled`.
+    pub fn new(
+        tiling: &Tiling,
+        multiple: usize,
+        tiles: usize,
+        units: usize,
+        recalled: usize,
+        report: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Self {
+        let side = |px: usize| tiling.tile_px.min(px).next_multiple_of(multiple);
+        let tile = side(tiling.height) * side(tiling.width);
+        let rows = tiling.height - tiling.finished(recalled).row;
+        let at = Progress {
+            done: 0,
+            total: tiles * units,
+            read: Share::of(tiles * tile),
+            sampled: Share::of(tiles * units * tile),
+            copied: Share::of(2 * rows * tiling.width),
+        };
+        Self { at, tile, report }
+    }
+
+    /// The work begins.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] when the caller breaks off.
+    pub fn begin(&mut self) -> Result<()> {
+        match (self.report)(self.at) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::Interrupted),
+        }
+    }
+
+    /// So many tiles were read and smoothly filled.
+    ///
+    /// # Errors
+    /// As [`Meter::begin`].
+    pub fn read(&mut self, tiles: usize) -> Result<()> {
+        self.at.read.done += (tiles * self.tile) as u64;
+        self.begin()
+    }
+
+    /// Another step of `members` is done.
+    pub fn step(&mut self, members: usize) -> ControlFlow<()> {
+        self.at.done += members;
+        self.at.total = self.at.total.max(self.at.done);
+        self.at.sampled.done += (members * self.tile) as u64;
+        self.at.sampled.total = self.at.sampled.total.max(self.at.sampled.done);
+        (self.report)(self.at)
+    }
+
+    /// Rows of so many pixels were read, or are with the sink.
+    ///
+    /// # Errors
+    /// As [`Meter::begin`].
+    pub fn copied(&mut self, pixels: usize) -> Result<()> {
+        self.at.copied.done += pixels as u64;
+        self.begin()
+    }
+
+    /// The meter of a run that comes before this one and counts together with it.
+    pub fn before(&mut self) -> impl FnMut(Progress) -> ControlFlow<()> {
+        let own = self.at;
+        move |part: Progress| {
+            self.at = Progress {
+                done: part.done,
+                total: own.total + part.total,
+                read: own.read.plus(part.read),
+                sampled: own.sampled.plus(part.sampled),
+                copied: own.copied,
+            };
+            (self.report)(self.at)
+        }
+    }
+}
