@@ -90,8 +90,9 @@ impl Load<'_> {
         let across = widest_segment_px(tile) + 2 * HALO_PX;
         let context = (tile + 2 * HALO_PX).min(info.height) * across.min(width);
         let view = context * FLOAT * (4 * bands + 8 + 4 * guides);
-        // The rows that are finished, and the survey of a strip of columns.
-        let rows = tile.min(info.height) * width * (FLOAT * 2 * bands + 3);
+        // The rows that are finished, those that are being stored meanwhile, and the survey of a
+        // strip of columns.
+        let rows = 2 * tile.min(info.height) * width * (FLOAT * 2 * bands + 3);
         let survey_rows = (tile + 64).min(info.height);
         let survey = survey_rows * SURVEY_COLS.min(width) * (FLOAT * 4 * bands + 40);
         // What waits for the rest of a row of blocks.

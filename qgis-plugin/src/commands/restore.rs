@@ -16,13 +16,14 @@ use super::{dry_run, run_key};
 use crate::cli::{RestoreArgs, WriteChoice};
 use crate::device::{self, Chosen};
 use crate::failure::{Exit, Failure, Result};
+use crate::gdal_io::background::{Background, Files};
 use crate::gdal_io::format::Format;
 use crate::gdal_io::journal::{Found, Journal};
 use crate::gdal_io::mask::MaskReader;
 use crate::gdal_io::reference::{ReferenceReader, Shown};
 use crate::gdal_io::rgb::{self, BandChoice};
 use crate::gdal_io::scene::Scene;
-use crate::gdal_io::sink::{GdalSink, Targets};
+use crate::gdal_io::sink::Targets;
 use crate::gdal_io::source::{Coverage, GdalSource};
 use crate::gdal_io::{self, pending, preview, verify};
 use crate::interrupt;
@@ -397,17 +398,25 @@ fn fill(job: &Job, args: &RestoreArgs, started: Instant, reporter: &mut Reporter
         .with_reference(job.reference.as_ref())
         .with_scratch(folder)
         .with_watch(&watch);
-    let mut sink = GdalSink::create(scene, &targets, &tags)?
-        .with_mask(mask)
-        .with_journal(Some(&mut journal));
-    let summary = core::restore(
-        &mut source,
-        &mut sink,
-        &model,
-        &job.settings,
-        &mut |progress| bar.follow(progress),
-    )?;
-    let mut written = sink.finish()?;
+    let open = || Scene::open_with(&paths.scene, "scene", args.offset);
+    let files = Files {
+        open: &open,
+        targets,
+        tags: &tags,
+        mask,
+        journal: &mut journal,
+    };
+    let (summary, mut written) = std::thread::scope(|scope| {
+        let mut sink = Background::start(scope, files)?;
+        let outcome = core::restore(
+            &mut source,
+            &mut sink,
+            &model,
+            &job.settings,
+            &mut |progress| bar.follow(progress),
+        );
+        sink.finish(outcome.map_err(Failure::from))
+    })?;
     let temporary = written.scene.path().to_owned();
     reporter.stage("verify", scene.info.height as u64);
     let verified = verify::verify(scene, mask, *coverage, &temporary, |rows| {

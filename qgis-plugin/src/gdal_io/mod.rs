@@ -1,5 +1,6 @@
 //! Rasters in and out through GDAL. The only place that knows 1-based bands and (cols, rows).
 
+pub mod background;
 pub mod block_rows;
 pub mod dtype;
 pub mod encoding;
