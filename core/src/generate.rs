@@ -13,7 +13,7 @@ use crate::diffusion::guidance::ClassifierFree;
 use crate::diffusion::network::{Network, NetworkDenoiser};
 use crate::diffusion::noise::{NoiseSource, SceneNoise};
 use crate::diffusion::prediction::Prediction;
-use crate::diffusion::sampler::{self, Sampler};
+use crate::diffusion::sampler::{Options, Sampler, sample_with};
 use crate::diffusion::threshold::{Threshold, Thresholded};
 use crate::error::{Error, Result};
 use crate::interop::diffusers::DiffusersModel;
@@ -146,8 +146,8 @@ pub struct GenerateSettings {
     pub seed: u64,
     /// The solver.
     pub sampler: Sampler,
-    /// Its eta, see [`sampler::sample`].
-    pub eta: f64,
+    /// What it is told besides the levels.
+    pub options: Options,
     /// The noise levels of a whole run, ending with the clean image.
     pub levels: Vec<NoiseLevel>,
     /// The class of all images.
@@ -306,12 +306,12 @@ fn images(
         Some(clipped) => clipped,
         None => denoiser,
     };
-    let solved = sampler::sample(
+    let solved = sample_with(
         settings.sampler,
         denoiser,
         x,
         levels,
-        settings.eta,
+        settings.options,
         &mut noise,
         &mut |_, _, _| on_step(batch),
     )?;
@@ -341,7 +341,7 @@ mod tests {
             size: (10, 12),
             seed: 4,
             sampler: Sampler::Ddpm,
-            eta: 0.0,
+            options: Options::default(),
             levels: LINEAR.levels(3, Spacing::Trailing).unwrap(),
             class: Some(1),
             guidance: Some(Guidance {

@@ -181,6 +181,13 @@ def plms(denoise, noise, steps):
     return discrete(denoise, scheduler, noise, steps)[1:]
 
 
+def pndm(denoise, noise, steps):
+    scheduler = PNDMScheduler(**LINEAR, skip_prk_steps=False, set_alpha_to_one=True)
+    states = discrete(denoise, scheduler, noise, steps)
+    # The first three steps are of four calls.
+    return states[3:12:4] + states[12:]
+
+
 def lcm(denoise, noise, steps):
     scheduler = LCMScheduler(**LINEAR, beta_schedule="linear", set_alpha_to_one=True)
     states = discrete(denoise, scheduler, noise, steps, "scheduling_lcm")
@@ -366,6 +373,8 @@ def runs(denoise, noise, sampling):
         "ddim.edm": lambda: edm(d, n, EDMEulerScheduler(), 20),
         "img2img": lambda: img2img(d, n, 20, 0.63),
         "plms.20": lambda: plms(d, n, 20),
+        "pndm.20": lambda: pndm(d, n, 20),
+        "pndm.10": lambda: pndm(d, n, 10),
         "dpmpp-1s.20": lambda: dpmpp_s(d, n, 20, 1),
         "dpmpp-2s.20": lambda: dpmpp_s(d, n, 20, 2),
         "dpmpp-2s.9": lambda: dpmpp_s(d, n, 9, 2),

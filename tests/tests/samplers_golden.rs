@@ -102,6 +102,11 @@ fn runs(problem: &Problem) -> Vec<Run> {
         with(ddim, &|options| options.eta = eta)
     };
     let third = |run| with(run, &|options: &mut Options| options.unipc_order = 3);
+    let scheduled = |run| {
+        with(run, &|options: &mut Options| {
+            options.schedule = Some(LINEAR)
+        })
+    };
     let half = |run| with(run, &|options: &mut Options| options.sde_eta = 0.5);
     let trained = LINEAR.training_levels();
     let times = problem.values("lcm.timesteps").unwrap();
@@ -130,6 +135,8 @@ fn runs(problem: &Problem) -> Vec<Run> {
         run("lms.20", DIFFUSERS, Lms, trailing(20)),
         run("lms.k", K_DIFFUSION, Lms, edm(20)),
         run("plms.20", DIFFUSERS, Plms, leading(20)),
+        scheduled(run("pndm.20", DIFFUSERS, Pndm, leading(20))),
+        scheduled(run("pndm.10", DIFFUSERS, Pndm, leading(10))),
         run("dpmpp-1s.20", DIFFUSERS, DpmSolverPp1s, trailing(20)),
         run("dpmpp-2s.20", DIFFUSERS, DpmSolverPp2s, trailing(20)),
         run("dpmpp-2s.9", DIFFUSERS, DpmSolverPp2s, trailing(9)),

@@ -12,7 +12,7 @@ use crate::diffusion::denoiser::{Denoiser, NoiseLevel};
 use crate::diffusion::inverse::{RangeNull, Visible};
 use crate::diffusion::noise::NoiseSource;
 use crate::diffusion::repaint::{Known, repaint};
-use crate::diffusion::sampler::{self, OnStep, Sampler};
+use crate::diffusion::sampler::{OnStep, Options, Sampler, sample_with};
 use crate::error::{Error, Result};
 
 /// The draw that noises the known pixels of a summation; no sampler gets that far.
@@ -167,8 +167,10 @@ impl RestoreSettings {
 ///
 /// # Errors
 /// As the method's own function.
+#[allow(clippy::too_many_arguments)] // one batch of one run
 pub(super) fn unconditional(
     settings: &RestoreSettings,
+    options: Options,
     inner: &dyn Denoiser,
     known: Known,
     x: Tensor<4>,
@@ -186,8 +188,8 @@ pub(super) fn unconditional(
                 mask: known.mask,
                 noise: noise.draw(KNOWN_DRAW, &device),
             };
-            let (sampler, eta) = (settings.sampler, settings.eta);
-            sampler::sample(sampler, &summed, x, levels, eta, noise, on_step)
+            let sampler = settings.sampler;
+            sample_with(sampler, &summed, x, levels, options, noise, on_step)
         }
         Method::Repaint => {
             let resampling = settings.resampling;
@@ -199,8 +201,8 @@ pub(super) fn unconditional(
                 y: known.image * visible.clone(),
                 operator: &Visible { visible },
             };
-            let (sampler, eta) = (settings.sampler, settings.eta);
-            sampler::sample(sampler, &corrected, x, levels, eta, noise, on_step)
+            let sampler = settings.sampler;
+            sample_with(sampler, &corrected, x, levels, options, noise, on_step)
         }
         Method::Dps => descend(
             inner,

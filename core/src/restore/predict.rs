@@ -12,7 +12,7 @@ use crate::diffusion::denoiser::NoiseLevel;
 use crate::diffusion::network::NetworkDenoiser;
 use crate::diffusion::noise::{NoiseSource, SceneNoise};
 use crate::diffusion::repaint::Known;
-use crate::diffusion::sampler;
+use crate::diffusion::sampler::{Options, sample_with};
 use crate::error::{Error, Result};
 use crate::raster::guide::Guide;
 use crate::raster::normalize::TileNorm;
@@ -124,6 +124,11 @@ pub(super) async fn residuals(
         filled.data
     };
     let card = &model.card;
+    let options = Options {
+        eta: settings.eta,
+        schedule: Some(card.schedule),
+        ..Options::default()
+    };
     let conditional = card.conditioning != Conditioning::None;
     let solved = if conditional {
         let channels = card.conditioning.channels(bands);
@@ -138,12 +143,12 @@ pub(super) async fn residuals(
                 &tile.norm,
             )
         });
-        sampler::sample(
+        sample_with(
             settings.sampler,
             &network(Some(conditioning), Some(mask)),
             x,
             levels,
-            settings.eta,
+            options,
             &mut noise,
             &mut follow,
         )?
@@ -151,6 +156,7 @@ pub(super) async fn residuals(
         let image = stack(bands, &scaled);
         method::unconditional(
             settings,
+            options,
             &network(None, None),
             Known { image, mask },
             x,

@@ -10,7 +10,7 @@ use unclouded_core::diffusion::denoiser::{Denoiser, NoiseLevel};
 use unclouded_core::diffusion::loss::{self, LossBatch};
 use unclouded_core::diffusion::network::NetworkDenoiser;
 use unclouded_core::diffusion::noise::SceneNoise;
-use unclouded_core::diffusion::sampler;
+use unclouded_core::diffusion::sampler::{Options, sample_with};
 use unclouded_core::diffusion::schedule::Spacing;
 use unclouded_core::metrics;
 use unclouded_core::raster::{Raster, Window};
@@ -148,12 +148,16 @@ fn estimate(unet: &UNet, config: &TrainConfig, batch: &LossBatch) -> Result<(Vec
         turns: vec![0; items],
     };
     let sampler = config.diffusion.defaults.sampler;
-    let sample = sampler::sample(
+    let options = Options {
+        schedule: Some(config.diffusion.schedule),
+        ..Options::default()
+    };
+    let sample = sample_with(
         sampler,
         &denoiser,
         x,
         &levels,
-        0.0,
+        options,
         &mut noise,
         &mut |_, _, _| ControlFlow::Continue(()),
     )?;

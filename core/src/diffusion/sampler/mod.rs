@@ -123,6 +123,9 @@ samplers! {
     Lms "lms" Deterministic 4 |n, _| n => linear_multistep::lms;
     /// [`linear_multistep::plms`]
     Plms "plms" Deterministic 2 |n, _| n + usize::from(n > 1) => linear_multistep::plms;
+    /// [`linear_multistep::pndm`]
+    Pndm "pndm" Deterministic 2
+        |n, _| n + 3 * n.saturating_sub(1).min(3) => linear_multistep::pndm;
     /// [`ancestral::ddim`]
     Ddim "ddim" Deterministic 1 |n, _| n => ancestral::ddim;
     /// [`score::probability_flow`]
@@ -219,6 +222,8 @@ impl<'de> Deserialize<'de> for Sampler {
 pub type OnStep<'a> = dyn FnMut(usize, &Tensor<4>, &Tensor<4>) -> ControlFlow<()> + 'a;
 
 /// Runs `sampler` with the options' defaults and `eta`, which is used by `ddim` alone.
+///
+/// A caller that knows the schedule of the levels tells it with [`sample_with`].
 ///
 /// # Shapes
 /// - `x`: `[batch, bands, height, width]` at `levels[0]`, e.g. its sigma times noise draw 0

@@ -1,5 +1,6 @@
 //! What some samplers can be told besides their levels.
 
+use crate::diffusion::schedule::Schedule;
 use crate::error::{Error, Result};
 
 /// Settings of single samplers; the defaults are those of the papers.
@@ -22,6 +23,9 @@ pub struct Options {
     /// Largest noise-free level of a consistency model (Song et al. 2023, epsilon), as the
     /// ratio of noise to signal.
     pub consistency_min: f64,
+    /// What the levels are levels of, for a sampler that visits others between them (`pndm`);
+    /// without it they are interpolated.
+    pub schedule: Option<Schedule>,
 }
 
 impl Default for Options {
@@ -34,6 +38,7 @@ impl Default for Options {
             snr: 0.16,
             langevin_steps: 5,
             consistency_min: 0.002,
+            schedule: None,
         }
     }
 }

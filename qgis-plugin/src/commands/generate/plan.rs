@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
+use unclouded_core::diffusion::sampler::Options;
 use unclouded_core::generate::{GenerateSettings, Start};
 use unclouded_core::raster::normalize::TileNorm;
 use unclouded_core::raster::{Mask, Raster};
@@ -222,7 +223,10 @@ impl Plan {
             size,
             seed: args.seed,
             sampler,
-            eta: 0.0,
+            options: Options {
+                schedule: Some(schedule),
+                ..Options::default()
+            },
             levels,
             class,
             guidance,
