@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::checkpoint::{Conditioning, Model};
-use crate::diffusion::denoiser::{Denoiser, NoiseLevel};
+use crate::diffusion::denoiser::{Denoiser, LargeVariance, NoiseLevel};
 use crate::diffusion::guidance::ClassifierFree;
 use crate::diffusion::network::{Network, NetworkDenoiser};
 use crate::diffusion::noise::{NoiseSource, SceneNoise};
@@ -16,7 +16,7 @@ use crate::diffusion::prediction::Prediction;
 use crate::diffusion::sampler::{Options, Sampler, sample_with};
 use crate::diffusion::threshold::{Threshold, Thresholded};
 use crate::error::{Error, Result};
-use crate::interop::diffusers::DiffusersModel;
+use crate::interop::diffusers::{DiffusersModel, Variance};
 use crate::raster::{Raster, Window};
 use crate::unet::diffusers::TimeEmbedding;
 
@@ -30,8 +30,10 @@ pub struct Generator<'a> {
     pub bands: usize,
     /// Sides of what the network sees are multiples of this.
     pub size_multiple: usize,
-    /// The estimate of the clean image is kept within plus and minus this.
-    pub clip: Option<f64>,
+    /// How the estimate of the clean image is kept in range.
+    pub threshold: Option<Threshold>,
+    /// Whether `ddpm` takes beta for the variance of its steps, instead of the posterior's own.
+    pub large_variance: bool,
     /// Where it lives.
     pub device: &'a Device,
 }
@@ -59,7 +61,8 @@ impl<'a> Generator<'a> {
             prediction: card.prediction,
             bands: card.bands.len(),
             size_multiple: card.architecture.size_multiple(),
-            clip: None,
+            threshold: None,
+            large_variance: false,
             device: &model.device,
         })
     }
@@ -74,14 +77,16 @@ impl<'a> Generator<'a> {
         embedded: Option<&'a dyn Network>,
     ) -> Result<Self> {
         let config = &model.config;
-        if config.in_channels != config.out_channels {
+        let learned = model.scheduler.variance == Variance::LearnedRange;
+        if config.out_channels != config.in_channels * if learned { 2 } else { 1 } {
             return Err(Error::Checkpoint {
                 what: format!(
                     "expected a network that makes images from noise alone, got one with {} \
                      channels in and {} out",
                     config.in_channels, config.out_channels
                 ),
-                hint: "extra channels are a conditioning that cannot be made up here",
+                hint: "extra channels in are a conditioning that cannot be made up here; twice as \
+                       many out need variance_type learned_range in the scheduler",
             });
         }
         let unfit = |what: String| {
@@ -111,9 +116,10 @@ impl<'a> Generator<'a> {
         Ok(Self {
             network: embedded.unwrap_or(&model.network),
             prediction: model.scheduler.prediction,
-            bands: config.out_channels,
+            bands: config.in_channels,
             size_multiple: config.size_multiple(),
-            clip: model.scheduler.clip,
+            threshold: model.scheduler.threshold,
+            large_variance: model.scheduler.variance == Variance::FixedLarge,
             device: &model.device,
         })
     }
@@ -297,14 +303,19 @@ fn images(
         Some(guided) => guided,
         None => &conditional,
     };
-    // Ho et al. 2020; `clip_sample` of diffusers.
-    let clipped = generator.clip.map(|range| Thresholded {
+    // Ho et al. 2020; `clip_sample` and `thresholding` of diffusers.
+    let clipped = generator.threshold.map(|threshold| Thresholded {
         inner: denoiser,
-        threshold: Threshold::Static { range },
+        threshold,
     });
     let denoiser: &dyn Denoiser = match &clipped {
         Some(clipped) => clipped,
         None => denoiser,
+    };
+    let large = LargeVariance(denoiser);
+    let denoiser = match generator.large_variance {
+        true => &large,
+        false => denoiser,
     };
     let solved = sample_with(
         settings.sampler,
@@ -379,7 +390,8 @@ mod tests {
             prediction: Prediction::Eps,
             bands: 2,
             size_multiple: config.size_multiple(),
-            clip: Some(1.0),
+            threshold: Some(Threshold::Static { range: 1.0 }),
+            large_variance: false,
             device: &device,
         };
         let mut images = Vec::new();

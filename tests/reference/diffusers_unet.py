@@ -1,6 +1,6 @@
 """Makes data/diffusers_unet.safetensors: outputs of diffusers' UNet2DModel for tiny networks with
-random weights, one run of its DDPM pipeline, and the listing of keys and shapes its files have;
-for core/src/unet/diffusers and core/src/interop/diffusers.
+random weights, one run of its DDPM pipeline and of every kind of scheduler, and the listing of keys
+and shapes its files have; for core/src/unet/diffusers and core/src/interop/diffusers.
 
 With a folder as argument: loads what this program wrote there with diffusers and compares its
 output with that of the network `round_trip` (the check of the way back, run by hand):
@@ -11,9 +11,23 @@ output with that of the network `round_trip` (the check of the way back, run by 
 import json
 import sys
 from pathlib import Path
+from unittest import mock
 
 import torch
-from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from diffusers import (
+    DDIMScheduler,
+    DDPMPipeline,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    DPMSolverSinglestepScheduler,
+    EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    LMSDiscreteScheduler,
+    PNDMScheduler,
+    UNet2DModel,
+    UniPCMultistepScheduler,
+)
+from diffusers.schedulers import scheduling_ddpm
 from safetensors.torch import load_file, save_file
 
 DATA = Path(__file__).parent.parent / "data"
@@ -170,6 +184,70 @@ def pipeline(arrays: dict, metadata: dict) -> None:
     metadata["pipeline.steps"] = str(STEPS)
 
 
+V = {"prediction_type": "v_prediction"}
+TRAILING = {"timestep_spacing": "trailing"}
+SCHEDULERS = {
+    # Clipped, it would take the noise of a step from the estimate before it was clipped.
+    "ddim": (DDIMScheduler, {"set_alpha_to_one": False, "clip_sample": False}),
+    "ddpm": (DDPMScheduler, {"thresholding": True, "variance_type": "fixed_large"}),
+    "dpm-solver": (
+        DPMSolverMultistepScheduler,
+        {"thresholding": True, "sample_max_value": 1.5},
+    ),
+    "dpm-solver-min": (
+        DPMSolverMultistepScheduler,
+        {"final_sigmas_type": "sigma_min"},
+    ),
+    "dpm-solver-zero-snr": (
+        DPMSolverMultistepScheduler,
+        {"rescale_betas_zero_snr": True, **TRAILING},
+    ),
+    "dpm-solver-single": (DPMSolverSinglestepScheduler, {"lower_order_final": True}),
+    "unipc": (
+        UniPCMultistepScheduler,
+        {"timestep_spacing": "leading", "solver_order": 3},
+    ),
+    # With linspace these visit timesteps between those of the schedule.
+    "euler": (EulerDiscreteScheduler, TRAILING),
+    "heun": (HeunDiscreteScheduler, {"clip_sample": True, **TRAILING}),
+    "lms": (LMSDiscreteScheduler, TRAILING),
+    # With v it mixes velocities of several timesteps, which the paper does not; where steps are of
+    # an odd length it takes two timesteps for midway.
+    "pndm": (
+        PNDMScheduler,
+        {
+            "prediction_type": "epsilon",
+            "beta_end": 0.002,
+            "num_train_timesteps": 800,
+        },
+    ),
+}
+
+
+def schedulers(arrays: dict, metadata: dict) -> None:
+    """The end of a run of every kind of scheduler, with the pipeline's network and noise."""
+    net = UNet2DModel(**NETWORKS[PIPELINE]).eval()
+    prefix = f"{PIPELINE}.weights."
+    weights = {k.removeprefix(prefix): v for k, v in arrays.items() if prefix in k}
+    net.load_state_dict({k: v.float() for k, v in weights.items()})
+    for name, (kind, settings) in SCHEDULERS.items():
+        scheduler = kind(**(V | settings))
+        scheduler.set_timesteps(STEPS)
+        draws = iter(arrays["pipeline.noise"][1:])
+        x = arrays["pipeline.noise"][0] * scheduler.init_noise_sigma
+        with mock.patch.object(
+            scheduling_ddpm, "randn_tensor", lambda *_, d=draws, **__: next(d)
+        ):
+            for t in scheduler.timesteps:
+                with torch.no_grad():
+                    out = net(scheduler.scale_model_input(x, t), t).sample
+                x = scheduler.step(out, t, x).prev_sample
+        arrays[f"schedulers.{name}"] = x.contiguous()
+        config = dict(scheduler.config) | {"_class_name": kind.__name__}
+        metadata[f"schedulers.{name}"] = json.dumps(config, default=str)
+        print(f"{name}: std {x.std():.2f}")
+
+
 def check(folder: Path) -> None:
     """Loads a folder we wrote and compares it with the golden outputs of its configuration."""
     net = UNet2DModel.from_pretrained(folder / "unet").eval()
@@ -196,6 +274,7 @@ def main() -> None:
     torch.manual_seed(5)
     arrays, metadata = outputs()
     pipeline(arrays, metadata)
+    schedulers(arrays, metadata)
     save_file(arrays, DATA / "diffusers_unet.safetensors", metadata)
 
 

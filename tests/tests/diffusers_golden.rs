@@ -9,11 +9,12 @@ use std::ops::ControlFlow;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use golden::{bytes, max_abs_diff};
 use serde_json::Value;
-use unclouded_core::diffusion::denoiser::{Denoiser, NoiseLevel};
+use unclouded_core::diffusion::denoiser::{Denoiser, LargeVariance};
 use unclouded_core::diffusion::network::{Network, NetworkDenoiser};
 use unclouded_core::diffusion::noise::NoiseSource;
 use unclouded_core::diffusion::sampler;
-use unclouded_core::interop::diffusers::{DiffusersModel, FolderFiles};
+use unclouded_core::diffusion::threshold::Thresholded;
+use unclouded_core::interop::diffusers::{DiffusersModel, FolderFiles, Variance};
 use unclouded_core::params::{self, Array, Arrays, Storage};
 use unclouded_core::unet::diffusers::ClassEmbedding;
 
@@ -92,12 +93,31 @@ impl NoiseSource for Recorded {
     }
 }
 
-struct Clipped<'a>(NetworkDenoiser<'a>, f64);
-
-impl Denoiser for Clipped<'_> {
-    fn denoise(&self, x: Tensor<4>, level: NoiseLevel) -> Tensor<4> {
-        self.0.denoise(x, level).clamp(-self.1, self.1)
-    }
+/// A run as `generate` makes it, from the first draw times `scale`.
+fn walked(model: &DiffusersModel, steps: usize, scale: f64, noise: &mut Recorded) -> Tensor<4> {
+    let scheduler = &model.scheduler;
+    let network = NetworkDenoiser {
+        unet: &model.network,
+        prediction: scheduler.prediction,
+        conditioning: None,
+        mask: None,
+        class: None,
+    };
+    let kept = scheduler.threshold.map(|threshold| Thresholded {
+        inner: &network,
+        threshold,
+    });
+    let denoiser: &dyn Denoiser = kept.as_ref().map_or(&network, |kept| kept);
+    let large = LargeVariance(denoiser);
+    let denoiser = match scheduler.variance {
+        Variance::FixedLarge => &large,
+        _ => denoiser,
+    };
+    let levels = scheduler.levels(steps).unwrap();
+    let start = noise.draw(0, &Device::flex()) * scale;
+    let go_on = &mut |_: usize, _: &Tensor<4>, _: &Tensor<4>| ControlFlow::Continue(());
+    let (sampler, options) = (scheduler.sampler, scheduler.options);
+    sampler::sample_with(sampler, denoiser, start, &levels, options, noise, go_on).unwrap()
 }
 
 #[test]
@@ -108,34 +128,56 @@ fn a_run_of_its_pipeline_gives_the_same_images() {
     let noise = tensor::<5>(&arrays["pipeline.noise"]);
     let draws = (0..steps).map(|i| noise.clone().slice(i..i + 1).squeeze_dim(0));
     let mut noise = Recorded(draws.collect());
-    let scheduler = &model.scheduler;
-    let denoiser = Clipped(
-        NetworkDenoiser {
-            unet: &model.network,
-            prediction: scheduler.prediction,
-            conditioning: None,
-            mask: None,
-            class: None,
-        },
-        scheduler.clip.unwrap(),
-    );
-    let levels = scheduler.schedule.levels(steps, scheduler.spacing).unwrap();
-    let start = noise.draw(0, &Device::flex());
-    let go_on = &mut |_: usize, _: &Tensor<4>, _: &Tensor<4>| ControlFlow::Continue(());
-    let image = sampler::sample(
-        scheduler.sampler,
-        &denoiser,
-        start,
-        &levels,
-        0.0,
-        &mut noise,
-        go_on,
-    )
-    .unwrap();
+    let image = walked(&model, steps, 1.0, &mut noise);
     let image = (image / 2.0 + 0.5).clamp(0.0, 1.0);
     let worst = compared(image, &arrays["pipeline.image"]);
     println!("pipeline, {steps} steps: {worst:.1e}");
     assert!(worst < TOLERANCE, "{worst:e}");
+}
+
+/// Every class with the sampler, levels, thresholds and variance its configuration asks for.
+#[test]
+fn a_run_of_every_scheduler_gives_the_same_images() {
+    let (arrays, metadata) = golden_arrays();
+    let steps: usize = metadata["pipeline.steps"].parse().unwrap();
+    let noise = tensor::<5>(&arrays["pipeline.noise"]);
+    let draws: Vec<Tensor<4>> = (0..steps)
+        .map(|i| noise.clone().slice(i..i + 1).squeeze_dim(0))
+        .collect();
+    let names = metadata
+        .keys()
+        .filter_map(|key| key.strip_prefix("schedulers."));
+    let mut off = Vec::new();
+    let mut compared_runs = 0;
+    for name in names {
+        let config = metadata[&format!("schedulers.{name}")].clone();
+        let files = FolderFiles {
+            scheduler: Some(config),
+            ..folder("ddpm")
+        };
+        let model = DiffusersModel::load(&files, &Device::flex()).unwrap();
+        assert!(
+            model.scheduler.notes.is_empty(),
+            "{name}: {:?}",
+            model.scheduler.notes
+        );
+        let first = model.scheduler.levels(steps).unwrap()[0];
+        // Some work on x / alpha and start from the largest sigma.
+        let scale = match ["euler", "heun", "lms"].contains(&name) {
+            true => first.sigma,
+            false => 1.0,
+        };
+        let image = walked(&model, steps, scale, &mut Recorded(draws.clone()));
+        let worst = compared(image, &arrays[&format!("schedulers.{name}")]);
+        println!("scheduler {name}, {steps} steps: {worst:.1e}");
+        // Written so that a NaN is off.
+        if worst.total_cmp(&TOLERANCE).is_gt() {
+            off.push(format!("{name}: {worst:e}"));
+        }
+        compared_runs += 1;
+    }
+    assert!(off.is_empty(), "{}", off.join(", "));
+    assert_eq!(compared_runs, 11);
 }
 
 #[test]

@@ -52,3 +52,22 @@ pub trait Denoiser {
         (self.denoise(x, level), None)
     }
 }
+
+/// A denoiser whose reverse steps have the largest variance there is, beta, as if a network had
+/// learned it: «fixed large» (Ho et al. 2020, sect. 3.2).
+pub struct LargeVariance<'a>(pub &'a dyn Denoiser);
+
+impl Denoiser for LargeVariance<'_> {
+    fn denoise(&self, x: Tensor<4>, level: NoiseLevel) -> Tensor<4> {
+        self.0.denoise(x, level)
+    }
+
+    fn denoise_with_variance(
+        &self,
+        x: Tensor<4>,
+        level: NoiseLevel,
+    ) -> (Tensor<4>, Option<Tensor<4>>) {
+        let largest = x.ones_like();
+        (self.0.denoise(x, level), Some(largest))
+    }
+}

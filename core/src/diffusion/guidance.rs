@@ -26,17 +26,27 @@ pub struct ClassifierFree<'a> {
 
 impl Denoiser for ClassifierFree<'_> {
     fn denoise(&self, x: Tensor<4>, level: NoiseLevel) -> Tensor<4> {
-        let conditional = self.conditional.denoise(x.clone(), level);
+        self.denoise_with_variance(x, level).0
+    }
+
+    /// The variance is the conditional denoiser's.
+    fn denoise_with_variance(
+        &self,
+        x: Tensor<4>,
+        level: NoiseLevel,
+    ) -> (Tensor<4>, Option<Tensor<4>>) {
+        let (conditional, variance) = self.conditional.denoise_with_variance(x.clone(), level);
         if self.weight == 0.0 {
-            return conditional;
+            return (conditional, variance);
         }
         let free = self.unconditional.denoise(x, level);
         let guided = conditional.clone() * (1.0 + self.weight) - free * self.weight;
         if self.rescale == 0.0 {
-            return guided;
+            return (guided, variance);
         }
         let ratio = spread(conditional) / (spread(guided.clone()) + f32::MIN_POSITIVE);
-        guided * (ratio * self.rescale + (1.0 - self.rescale))
+        let guided = guided * (ratio * self.rescale + (1.0 - self.rescale));
+        (guided, variance)
     }
 }
 
@@ -72,11 +82,20 @@ pub struct ClassifierGuided<'a> {
 #[cfg(feature = "autodiff")]
 impl Denoiser for ClassifierGuided<'_> {
     fn denoise(&self, x: Tensor<4>, level: NoiseLevel) -> Tensor<4> {
+        self.denoise_with_variance(x, level).0
+    }
+
+    fn denoise_with_variance(
+        &self,
+        x: Tensor<4>,
+        level: NoiseLevel,
+    ) -> (Tensor<4>, Option<Tensor<4>>) {
         let leaf = x.clone().inner().autodiff().require_grad();
         let sum = self.classifier.log_probability(leaf.clone(), level).sum();
         let gradient = super::gradient::of(&leaf, sum);
         let step = self.scale * level.sigma.powi(2) / level.alpha;
-        self.inner.denoise(x, level) + gradient * step
+        let (denoised, variance) = self.inner.denoise_with_variance(x, level);
+        (denoised + gradient * step, variance)
     }
 }
 

@@ -168,3 +168,42 @@ fn rescaling_brings_the_spread_back() {
     let half = (at(0.0) + at(1.0)) / 2.0;
     assert!(difference(at(0.5), half) < 1e-5);
 }
+
+/// What a network with learned variance says about its steps survives guidance.
+#[test]
+fn guidance_keeps_the_variance() {
+    struct Told(f64);
+    impl Denoiser for Told {
+        fn denoise(&self, x: Tensor<4>, _: NoiseLevel) -> Tensor<4> {
+            x
+        }
+        fn denoise_with_variance(
+            &self,
+            x: Tensor<4>,
+            _: NoiseLevel,
+        ) -> (Tensor<4>, Option<Tensor<4>>) {
+            let variance = x.ones_like() * self.0;
+            (x, Some(variance))
+        }
+    }
+    let x = Tensor::<4>::ones([1, 1, 1, 2], &Device::flex());
+    let told = |denoiser: &dyn Denoiser| {
+        let (_, variance) = denoiser.denoise_with_variance(x.clone(), levels()[0]);
+        variance.expect("told").max().into_scalar::<f64>()
+    };
+    for (weight, rescale) in [(0.0, 0.0), (2.0, 0.0), (2.0, 0.7)] {
+        let guided = ClassifierFree {
+            conditional: &Told(0.25),
+            unconditional: &Told(-1.0),
+            weight,
+            rescale,
+        };
+        assert_eq!(told(&guided), 0.25);
+    }
+    let guided = ClassifierGuided {
+        inner: &Told(0.5),
+        classifier: &Upper,
+        scale: 1.0,
+    };
+    assert_eq!(told(&guided), 0.5);
+}

@@ -15,7 +15,7 @@ use crate::params::{self, Storage};
 use crate::unet::diffusers::{UNet2D, UNet2DConfig};
 
 pub use export::export;
-pub use scheduler::Scheduler;
+pub use scheduler::{Scheduler, Variance};
 
 /// The files of a folder that are read.
 #[derive(Debug, Clone, Default)]

@@ -1,14 +1,33 @@
 //! A diffusers `scheduler_config.json` as our schedule, prediction and sampler, and back.
 
+mod solver;
+#[cfg(test)]
+mod tests;
+mod write;
+
 use serde_json::{Value, json};
 
+use crate::diffusion::denoiser::NoiseLevel;
 use crate::diffusion::prediction::Prediction;
-use crate::diffusion::sampler::Sampler;
-use crate::diffusion::schedule::{Schedule, Spacing};
+use crate::diffusion::sampler::{Options, Sampler};
+use crate::diffusion::schedule::{Base, Schedule, Spacing};
+use crate::diffusion::threshold::Threshold;
 use crate::error::{Error, Result};
+pub use write::{feeds_plain_pipeline, write};
 
 /// Steps where a scheduler is not made for all its timesteps, as in diffusers' own pipelines.
 const USUAL_STEPS: usize = 50;
+
+/// Variance of the steps of `ddpm`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variance {
+    /// The posterior's own (Ho et al. 2020, sect. 3.2).
+    FixedSmall,
+    /// beta, the largest there is.
+    FixedLarge,
+    /// What the network's second half of channels says (Nichol & Dhariwal 2021, eq. 15).
+    LearnedRange,
+}
 
 /// What a scheduler's configuration says, in our words.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,12 +38,20 @@ pub struct Scheduler {
     pub prediction: Prediction,
     /// Which timesteps a short run visits.
     pub spacing: Spacing,
+    /// Whether one timestep more is spaced, and the least of them left out.
+    one_more: bool,
+    /// Whether a run ends at the first timestep's level, instead of at the clean image.
+    to_first: bool,
     /// The solver.
     pub sampler: Sampler,
     /// Steps where the user gives none.
     pub steps: usize,
-    /// The estimate of the clean image is kept within plus and minus this.
-    pub clip: Option<f64>,
+    /// What the solver is told besides its levels.
+    pub options: Options,
+    /// Variance of `ddpm`'s steps.
+    pub variance: Variance,
+    /// How the estimate of the clean image is kept in range.
+    pub threshold: Option<Threshold>,
     /// What is done in another way than diffusers would, for the user.
     pub notes: Vec<String>,
     /// The configuration as it was read.
@@ -39,194 +66,91 @@ impl Scheduler {
     pub fn parse(text: Option<&str>) -> Result<Self> {
         let mut notes = Vec::new();
         let json: Value = match text {
-            Some(text) => serde_json::from_str(text).map_err(|error| Error::Checkpoint {
-                what: format!("scheduler config: expected a JSON object, got {error}"),
-                hint: "the file may be truncated; copy the folder again",
-            })?,
+            Some(text) => {
+                serde_json::from_str(&finite(text)).map_err(|error| Error::Checkpoint {
+                    what: format!("scheduler config: expected a JSON object, got {error}"),
+                    hint: "the file may be truncated; copy the folder again",
+                })?
+            }
             None => {
                 notes.push("no scheduler in the folder; taken as DDPM's with its defaults".into());
                 json!({"_class_name": "DDPMScheduler"})
             }
         };
         let class = json["_class_name"].as_str().unwrap_or("DDPMScheduler");
-        let class = class.trim_end_matches("Parallel").to_owned();
+        let class = class.replace("Parallel", "");
         if class.starts_with("EDM") {
             return edm(json.clone(), &class);
         }
-        let preferred = sampler_name(&class)?;
-        let sampler = preferred.parse().unwrap_or_else(|_| {
-            notes.push(format!("{class} is not built here; ddim takes its place"));
-            Sampler::Ddim
-        });
-        for (key, expected) in [
-            ("trained_betas", Value::Null),
-            ("rescale_betas_zero_snr", json!(false)),
-            ("thresholding", json!(false)),
-        ] {
-            let value = &json[key];
-            let set = !value.is_null() && *value != expected;
-            if set {
-                return Err(unsupported(key, value, &expected.to_string()));
-            }
-        }
-        if json["variance_type"]
-            .as_str()
-            .is_some_and(|kind| kind.starts_with("learned"))
-        {
-            let expected = "fixed_small, fixed_large";
-            return Err(unsupported(
-                "variance_type",
-                &json["variance_type"],
-                expected,
-            ));
-        }
-        if sampler == Sampler::Ddpm && json["variance_type"] == "fixed_large" {
-            notes.push("variance_type fixed_large is sampled as fixed_small".into());
-        }
-        if json["steps_offset"]
-            .as_u64()
-            .is_some_and(|offset| offset > 0)
-        {
-            notes.push(format!(
-                "steps_offset {} is taken as 0",
-                json["steps_offset"]
-            ));
-        }
-        let schedule = schedule(&json)?;
+        let (sampler, options) = solver::of(&class, &json, &mut notes)?;
+        let schedule = schedule(&json, &class)?;
         schedule.validate()?;
+        let prediction = prediction(&json)?;
+        if matches!(schedule, Schedule::ZeroTerminalSnr { .. }) && prediction == Prediction::Eps {
+            notes.push(
+                "rescale_betas_zero_snr: of pure noise, a network that predicts the noise says \
+                 nothing; the first step is made from an alpha of 2^-12"
+                    .into(),
+            );
+        }
         let timesteps = schedule.timesteps().unwrap_or(USUAL_STEPS);
-        let clips = json["clip_sample"]
-            .as_bool()
-            .unwrap_or(matches!(class.as_str(), "DDPMScheduler" | "DDIMScheduler"));
+        solver::not_heeded(&class, &json, &mut notes);
         Ok(Self {
-            prediction: prediction(&json)?,
+            prediction,
             spacing: spacing(&json, &class)?,
+            one_more: solver::spaces_one_more(&class),
+            to_first: ends_at_first(&json, &class),
             sampler,
+            options: Options {
+                schedule: Some(schedule),
+                ..options
+            },
             steps: match sampler {
                 Sampler::Ddpm => timesteps,
                 _ => USUAL_STEPS.min(timesteps),
             },
-            clip: clips.then(|| json["clip_sample_range"].as_f64().unwrap_or(1.0)),
+            variance: variance(&json)?,
+            threshold: threshold(&json, &class)?,
             notes,
             schedule,
             json,
         })
     }
-}
 
-/// The configuration for a model of ours.
-///
-/// # Errors
-/// [`Error::Checkpoint`] for a pair of schedule and prediction that diffusers cannot express.
-pub fn write(schedule: &Schedule, prediction: Prediction) -> Result<Value> {
-    if let Prediction::Edm { sigma_data } = prediction {
-        let Schedule::Karras {
-            sigma_min,
-            sigma_max,
-            rho,
-        } = *schedule
-        else {
-            return Err(Error::Checkpoint {
-                what: "a diffusers scheduler for EDM needs the karras schedule".into(),
-                hint: "the pair of schedule and prediction has no counterpart in diffusers",
-            });
+    /// The levels that the scheduler visits in `steps` steps, from the noisiest to the end of the
+    /// run.
+    ///
+    /// # Errors
+    /// As [`Schedule::levels`].
+    pub fn levels(&self, steps: usize) -> Result<Vec<NoiseLevel>> {
+        let discrete = self.spacing != Spacing::Karras && self.spacing != Spacing::Trailing;
+        let most = self.schedule.timesteps().unwrap_or(usize::MAX);
+        let mut levels = if self.one_more && discrete && (1..most).contains(&steps) {
+            let mut levels = self.schedule.levels(steps + 1, self.spacing)?;
+            levels.remove(steps);
+            levels
+        } else {
+            self.schedule.levels(steps, self.spacing)?
         };
-        return Ok(json!({
-            "_class_name": "EDMDPMSolverMultistepScheduler",
-            "sigma_min": sigma_min, "sigma_max": sigma_max, "rho": rho,
-            "sigma_data": sigma_data, "sigma_schedule": "karras",
-            "prediction_type": "epsilon", "final_sigmas_type": "zero",
-        }));
-    }
-    let kind = match prediction {
-        Prediction::X0 => "sample",
-        Prediction::V => "v_prediction",
-        _ => "epsilon",
-    };
-    let mut json = json!({
-        "_class_name": "DDPMScheduler",
-        "prediction_type": kind,
-        "timestep_spacing": "trailing",
-        "variance_type": "fixed_small",
-        "clip_sample": false,
-    });
-    let mut set = |name: &str, timesteps: usize, ends: Option<(f64, f64)>| {
-        json["beta_schedule"] = json!(name);
-        json["num_train_timesteps"] = json!(timesteps);
-        if let Some((start, end)) = ends {
-            json["beta_start"] = json!(start);
-            json["beta_end"] = json!(end);
-        }
-    };
-    match *schedule {
-        Schedule::Linear {
-            timesteps,
-            beta_start: a,
-            beta_end: b,
-        } => {
-            set("linear", timesteps, Some((a, b)));
-        }
-        Schedule::ScaledLinear {
-            timesteps,
-            beta_start: a,
-            beta_end: b,
-        } => {
-            set("scaled_linear", timesteps, Some((a, b)));
-        }
-        Schedule::SigmoidBeta {
-            timesteps,
-            beta_start: a,
-            beta_end: b,
-        } => {
-            set("sigmoid", timesteps, Some((a, b)));
-        }
-        Schedule::Cosine { timesteps } => set("squaredcos_cap_v2", timesteps, None),
-        // What diffusers has no name for it takes as a list.
-        other => match other.timesteps() {
-            Some(timesteps) => {
-                set("linear", timesteps, None);
-                json["trained_betas"] = json!(other.betas());
+        let first = self.schedule.training_levels().first().copied();
+        if let (true, Some(first), [.., last, end]) = (self.to_first, first, levels.as_mut_slice())
+        {
+            // A run whose last timestep is the first of all ends there.
+            match last.timestep > 0.0 {
+                true => *end = first,
+                false if steps > 1 => drop(levels.pop()),
+                false => {}
             }
-            None => {
-                return Err(Error::Checkpoint {
-                    what: "a schedule without timesteps needs a network that predicts EDM".into(),
-                    hint: "the pair of schedule and prediction has no counterpart in diffusers",
-                });
-            }
-        },
+        }
+        Ok(levels)
     }
-    Ok(json)
 }
 
-/// Whether `DDPMPipeline` runs with this scheduler: it neither scales the network's input nor
-/// starts from a sigma above 1.
-pub fn feeds_plain_pipeline(class: &str) -> bool {
-    ["DDPM", "DDIM", "PNDM", "DPMSolver", "UniPC", "DEIS"]
+/// Python writes infinity as no other JSON does, e.g. for `lambda_min_clipped`.
+fn finite(text: &str) -> String {
+    ["-Infinity", "Infinity", "NaN"]
         .iter()
-        .any(|family| class.starts_with(family))
-}
-
-/// Our name of the solver that a scheduler class is.
-fn sampler_name(class: &str) -> Result<&'static str> {
-    Ok(match class {
-        "DDPMScheduler" => "ddpm",
-        "DDIMScheduler" => "ddim",
-        "PNDMScheduler" => "plms",
-        "DPMSolverMultistepScheduler" => "dpmpp-2m",
-        "DPMSolverSinglestepScheduler" => "dpmpp-2s",
-        "HeunDiscreteScheduler" => "heun",
-        "EulerDiscreteScheduler" => "euler",
-        "EulerAncestralDiscreteScheduler" => "euler-ancestral",
-        "LMSDiscreteScheduler" => "lms",
-        "UniPCMultistepScheduler" => "unipc-bh2",
-        "DEISMultistepScheduler" => "deis",
-        "LCMScheduler" => "lcm",
-        _ => {
-            let known = "a discrete scheduler such as DDPMScheduler, DDIMScheduler, \
-                         DPMSolverMultistepScheduler, or an EDM one";
-            return Err(unsupported("_class_name", &json!(class), known));
-        }
-    })
+        .fold(text.to_owned(), |text, word| text.replace(word, "null"))
 }
 
 /// `EDMEulerScheduler`, `EDMDPMSolverMultistepScheduler`: the preconditioning of Karras et al.
@@ -271,15 +195,19 @@ fn edm(json: Value, class: &str) -> Result<Scheduler> {
         schedule,
         prediction: Prediction::Edm { sigma_data },
         spacing: Spacing::Karras,
+        one_more: false,
+        to_first: false,
+        options: Options::default(),
         sampler: name.parse().unwrap_or(Sampler::DpmSolverPp2m),
         steps: USUAL_STEPS,
-        clip: None,
+        variance: Variance::FixedSmall,
+        threshold: None,
         notes: Vec::new(),
         json,
     })
 }
 
-fn schedule(json: &Value) -> Result<Schedule> {
+fn schedule(json: &Value, class: &str) -> Result<Schedule> {
     let number = |key: &str, default: f64| json[key].as_f64().unwrap_or(default);
     let timesteps = match &json["num_train_timesteps"] {
         Value::Null => 1000,
@@ -288,29 +216,106 @@ fn schedule(json: &Value) -> Result<Schedule> {
             .map(|n| n as usize)
             .ok_or_else(|| unsupported("num_train_timesteps", value, "a whole number"))?,
     };
-    let (beta_start, beta_end) = (number("beta_start", 1e-4), number("beta_end", 0.02));
-    match json["beta_schedule"].as_str().unwrap_or("linear") {
-        "linear" => Ok(Schedule::Linear {
-            timesteps,
-            beta_start,
-            beta_end,
-        }),
-        "scaled_linear" => Ok(Schedule::ScaledLinear {
-            timesteps,
-            beta_start,
-            beta_end,
-        }),
-        "sigmoid" => Ok(Schedule::SigmoidBeta {
-            timesteps,
-            beta_start,
-            beta_end,
-        }),
-        "squaredcos_cap_v2" => Ok(Schedule::Cosine { timesteps }),
-        other => Err(unsupported(
-            "beta_schedule",
-            &json!(other),
-            "linear, scaled_linear, squaredcos_cap_v2, sigmoid",
-        )),
+    let of_latents = matches!(class, "HeunDiscreteScheduler" | "LCMScheduler");
+    let (start, end) = if of_latents {
+        (0.00085, 0.012)
+    } else {
+        (1e-4, 0.02)
+    };
+    let kind = if class == "LCMScheduler" {
+        "scaled_linear"
+    } else {
+        "linear"
+    };
+    let (beta_start, beta_end) = (number("beta_start", start), number("beta_end", end));
+    if !json["trained_betas"].is_null() {
+        return Err(unsupported("trained_betas", &json["trained_betas"], "null"));
+    }
+    let (schedule, base) = match json["beta_schedule"].as_str().unwrap_or(kind) {
+        "linear" => (
+            Schedule::Linear {
+                timesteps,
+                beta_start,
+                beta_end,
+            },
+            Base::Linear,
+        ),
+        "scaled_linear" => (
+            Schedule::ScaledLinear {
+                timesteps,
+                beta_start,
+                beta_end,
+            },
+            Base::ScaledLinear,
+        ),
+        "sigmoid" => (
+            Schedule::SigmoidBeta {
+                timesteps,
+                beta_start,
+                beta_end,
+            },
+            Base::SigmoidBeta,
+        ),
+        "squaredcos_cap_v2" => (Schedule::Cosine { timesteps }, Base::Cosine),
+        other => {
+            return Err(unsupported(
+                "beta_schedule",
+                &json!(other),
+                "linear, scaled_linear, squaredcos_cap_v2, sigmoid",
+            ));
+        }
+    };
+    if json["rescale_betas_zero_snr"] != true {
+        return Ok(schedule);
+    }
+    if base.schedule(timesteps) != schedule {
+        return Err(unsupported(
+            "beta_start, beta_end",
+            &json!([beta_start, beta_end]),
+            "with rescale_betas_zero_snr those of the schedule's paper",
+        ));
+    }
+    Ok(Schedule::ZeroTerminalSnr { timesteps, base })
+}
+
+/// `thresholding`, else `clip_sample`, of the classes that know them.
+fn threshold(json: &Value, class: &str) -> Result<Option<Threshold>> {
+    let (clips, by_itself, by_quantile) = match class {
+        "DDPMScheduler" | "DDIMScheduler" => (true, true, true),
+        "LCMScheduler" => (true, false, true),
+        "HeunDiscreteScheduler" => (true, false, false),
+        _ => (
+            false,
+            false,
+            class.starts_with("DPMSolver") || class.starts_with("UniPC"),
+        ),
+    };
+    let number = |key: &str, default: f64, least: f64, most: f64| {
+        let value = json[key].as_f64().unwrap_or(default);
+        match value >= least && value <= most {
+            true => Ok(value),
+            false => Err(unsupported(key, &json[key], &format!("{least} to {most}"))),
+        }
+    };
+    if by_quantile && json["thresholding"] == true {
+        return Ok(Some(Threshold::Dynamic {
+            quantile: number("dynamic_thresholding_ratio", 0.995, 0.0, 1.0)?,
+            most: number("sample_max_value", 1.0, 1.0, 1e6)?,
+        }));
+    }
+    if clips && json["clip_sample"].as_bool().unwrap_or(by_itself) {
+        let range = number("clip_sample_range", 1.0, 1e-6, 1e6)?;
+        return Ok(Some(Threshold::Static { range }));
+    }
+    Ok(None)
+}
+
+/// Whether the last step leads to the first timestep's level instead of to the clean image.
+fn ends_at_first(json: &Value, class: &str) -> bool {
+    match class {
+        "DDIMScheduler" => json["set_alpha_to_one"] == false,
+        "PNDMScheduler" => json["set_alpha_to_one"] != true,
+        _ => json["final_sigmas_type"] == "sigma_min",
     }
 }
 
@@ -323,6 +328,19 @@ fn prediction(json: &Value) -> Result<Prediction> {
             "prediction_type",
             &json!(other),
             "epsilon, sample, v_prediction",
+        )),
+    }
+}
+
+fn variance(json: &Value) -> Result<Variance> {
+    match json["variance_type"].as_str().unwrap_or("fixed_small") {
+        "fixed_small" | "fixed_small_log" => Ok(Variance::FixedSmall),
+        "fixed_large" | "fixed_large_log" => Ok(Variance::FixedLarge),
+        "learned_range" => Ok(Variance::LearnedRange),
+        other => Err(unsupported(
+            "variance_type",
+            &json!(other),
+            "fixed_small, fixed_large, learned_range",
         )),
     }
 }
@@ -351,88 +369,5 @@ fn unsupported(key: &str, value: &Value, supported: &str) -> Error {
     Error::Checkpoint {
         what: format!("scheduler config: {key}: expected {supported}, got {value}"),
         hint: "the model uses a part of diffusers that is not built here",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ddpm_as_its_pipeline_writes_it() {
-        let text = r#"{"_class_name": "DDPMScheduler", "beta_schedule": "squaredcos_cap_v2",
-            "clip_sample": true, "clip_sample_range": 1.5, "num_train_timesteps": 500,
-            "prediction_type": "v_prediction", "timestep_spacing": "leading"}"#;
-        let s = Scheduler::parse(Some(text)).unwrap();
-        assert_eq!(s.schedule, Schedule::Cosine { timesteps: 500 });
-        assert_eq!((s.prediction, s.spacing), (Prediction::V, Spacing::Leading));
-        assert_eq!(
-            (s.sampler, s.steps, s.clip),
-            (Sampler::Ddpm, 500, Some(1.5))
-        );
-        assert!(s.notes.is_empty());
-    }
-
-    #[test]
-    fn ours_survive_the_way_out_and_back() {
-        for (schedule, prediction) in [
-            (
-                Schedule::Linear {
-                    timesteps: 1000,
-                    beta_start: 1e-4,
-                    beta_end: 0.02,
-                },
-                Prediction::Eps,
-            ),
-            (Schedule::Cosine { timesteps: 200 }, Prediction::X0),
-            (
-                Schedule::Karras {
-                    sigma_min: 0.02,
-                    sigma_max: 20.0,
-                    rho: 7.0,
-                },
-                Prediction::Edm { sigma_data: 0.9 },
-            ),
-        ] {
-            let text = write(&schedule, prediction).unwrap().to_string();
-            let again = Scheduler::parse(Some(&text)).unwrap();
-            assert_eq!((again.schedule, again.prediction), (schedule, prediction));
-        }
-        let listed = write(
-            &Schedule::SigmoidAlphaBar { timesteps: 10 },
-            Prediction::Eps,
-        )
-        .unwrap();
-        assert_eq!(listed["trained_betas"].as_array().unwrap().len(), 10);
-        let karras = Schedule::Karras {
-            sigma_min: 0.02,
-            sigma_max: 20.0,
-            rho: 7.0,
-        };
-        assert!(write(&karras, Prediction::Eps).is_err());
-    }
-
-    #[test]
-    fn what_is_not_supported_is_named() {
-        for (text, words) in [
-            (
-                r#"{"_class_name": "ScoreSdeVeScheduler"}"#,
-                ["_class_name", "ScoreSdeVe"],
-            ),
-            (
-                r#"{"beta_schedule": "laplace"}"#,
-                ["beta_schedule", "laplace"],
-            ),
-            (r#"{"thresholding": true}"#, ["thresholding", "true"]),
-            (r#"{"trained_betas": [0.1]}"#, ["trained_betas", "0.1"]),
-            (
-                r#"{"variance_type": "learned_range"}"#,
-                ["variance_type", "learned_range"],
-            ),
-            ("{", ["JSON", "scheduler"]),
-        ] {
-            let error = Scheduler::parse(Some(text)).expect_err(text).to_string();
-            assert!(words.iter().all(|word| error.contains(word)), "{error}");
-        }
     }
 }

@@ -5,9 +5,10 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor};
 use npyz::{DType, NpyFile};
 use unclouded_core::checkpoint::Model;
+use unclouded_core::diffusion::denoiser::NoiseLevel;
 use unclouded_core::diffusion::network::Network;
-use unclouded_core::diffusion::sampler::Sampler;
-use unclouded_core::diffusion::schedule::{Schedule, Spacing};
+use unclouded_core::diffusion::sampler::{Options, Sampler};
+use unclouded_core::diffusion::schedule::Spacing;
 use unclouded_core::generate::{Generator, Guidance};
 use unclouded_core::interop::diffusers::DiffusersModel;
 use unclouded_core::unet::diffusers::{ClassEmbedding, Embedded};
@@ -75,11 +76,25 @@ impl Maker {
         }
     }
 
-    /// Noise levels, and which of them a short run visits.
-    pub(super) fn schedule(&self) -> (Schedule, Spacing) {
+    /// The noise levels of a run of `steps` steps.
+    ///
+    /// # Errors
+    /// Exit 2 for more steps than the model was trained with, or none.
+    pub(super) fn levels(&self, steps: usize) -> Result<Vec<NoiseLevel>> {
+        Ok(match self {
+            Maker::Own(model) => model.card.schedule.levels(steps, Spacing::default())?,
+            Maker::Diffusers(model, _) => model.scheduler.levels(steps)?,
+        })
+    }
+
+    /// What the solver is told besides.
+    pub(super) fn options(&self) -> Options {
         match self {
-            Maker::Own(model) => (model.card.schedule, Spacing::default()),
-            Maker::Diffusers(model, _) => (model.scheduler.schedule, model.scheduler.spacing),
+            Maker::Own(model) => Options {
+                schedule: Some(model.card.schedule),
+                ..Options::default()
+            },
+            Maker::Diffusers(model, _) => model.scheduler.options,
         }
     }
 
@@ -103,12 +118,12 @@ impl Maker {
     pub(super) fn names(&self) -> Vec<String> {
         match self {
             Maker::Own(model) => model.card.bands.clone(),
-            Maker::Diffusers(model, _) if model.config.out_channels == 3 => {
+            Maker::Diffusers(model, _) if model.config.in_channels == 3 => {
                 ["B04", "B03", "B02"].map(str::to_owned).to_vec()
             }
             Maker::Diffusers(model, _) => {
                 let name = |band: usize| format!("band {}", band + 1);
-                (0..model.config.out_channels).map(name).collect()
+                (0..model.config.in_channels).map(name).collect()
             }
         }
     }

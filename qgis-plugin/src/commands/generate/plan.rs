@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use unclouded_core::diffusion::sampler::Options;
 use unclouded_core::generate::{GenerateSettings, Start};
 use unclouded_core::raster::normalize::TileNorm;
 use unclouded_core::raster::{Mask, Raster};
@@ -158,13 +157,12 @@ impl Plan {
     /// # Errors
     /// Exit 2.
     pub fn new(args: &GenerateArgs, maker: &Maker) -> Result<Self> {
-        let (schedule, spacing) = maker.schedule();
         let (sampler, steps) = maker.defaults();
         let sampler = match &args.sampler {
             Some(name) => name.parse()?,
             None => sampler,
         };
-        let levels = schedule.levels(args.steps.unwrap_or(steps), spacing)?;
+        let levels = maker.levels(args.steps.unwrap_or(steps))?;
         let class = maker.class(args.class.as_deref())?;
         let embedding = maker.embedding(args.embedding.as_deref())?;
         let guidance = maker.guidance(args)?;
@@ -223,10 +221,7 @@ impl Plan {
             size,
             seed: args.seed,
             sampler,
-            options: Options {
-                schedule: Some(schedule),
-                ..Options::default()
-            },
+            options: maker.options(),
             levels,
             class,
             guidance,
