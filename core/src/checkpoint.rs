@@ -11,6 +11,7 @@ use crate::diffusion::sampler::Sampler;
 use crate::diffusion::schedule::Schedule;
 use crate::diffusion::task::Task;
 use crate::error::{Error, Result};
+use crate::interop::guided_diffusion;
 use crate::params::{self, Arrays, Storage};
 use crate::unet::{UNet, UNetConfig};
 
@@ -165,7 +166,11 @@ impl ModelCard {
     pub fn read(bytes: &[u8]) -> Result<Self> {
         let (_, header) =
             safetensors::SafeTensors::read_metadata(bytes).map_err(params::unreadable)?;
-        Self::from_metadata(&header.metadata().clone().unwrap_or_default())
+        let metadata = header.metadata().clone().unwrap_or_default();
+        if !metadata.contains_key(CARD_KEY) {
+            foreign(header.tensors().keys())?;
+        }
+        Self::from_metadata(&metadata)
     }
 
     fn from_metadata(metadata: &HashMap<String, String>) -> Result<Self> {
@@ -282,7 +287,7 @@ impl Model {
     pub fn load(bytes: &[u8], device: &Device) -> Result<Self> {
         let (arrays, metadata) = params::from_bytes(bytes)?;
         if !metadata.contains_key(CARD_KEY) {
-            foreign(&arrays)?;
+            foreign(arrays.keys())?;
         }
         let card = ModelCard::from_metadata(&metadata)?;
         let unet = params::assign(card.architecture.init(device)?, &arrays)?;
@@ -300,13 +305,13 @@ impl Model {
 }
 
 /// Says whose weights these are, where their names tell.
-fn foreign(arrays: &Arrays) -> Result<()> {
-    let (what, hint) = if arrays.keys().any(|name| name.starts_with("input_blocks.")) {
+fn foreign<'a>(mut names: impl Iterator<Item = &'a String> + Clone) -> Result<()> {
+    let (what, hint) = if names.clone().any(|name| guided_diffusion::names(name)) {
         (
-            "a state dict of guided-diffusion (ADM), which does not say its architecture",
-            "convert it to a diffusers folder first, with diffusers' own scripts",
+            "a state dict of guided-diffusion (ADM), which makes images from noise alone",
+            "use `unclouded generate`, or `unclouded convert` for a diffusers folder",
         )
-    } else if arrays.keys().any(|name| name.starts_with("down_blocks.")) {
+    } else if names.any(|name| name.starts_with("down_blocks.")) {
         (
             "the weights of a diffusers network, without its configuration",
             "name the folder with config.json instead of the file in it",
@@ -413,6 +418,8 @@ mod tests {
             let other = Arrays::from([(name.to_owned(), array)]);
             let other = params::to_bytes(&other, HashMap::new(), Storage::F32).unwrap();
             assert!(refused(&other).contains(whose));
+            let error = ModelCard::read(&other).expect_err("no card");
+            assert!(error.to_string().contains(whose));
         }
     }
 

@@ -9,6 +9,7 @@ pub mod diffusers_folder;
 pub mod failure;
 mod font;
 pub mod gdal_io;
+pub mod guided_diffusion_file;
 pub mod interrupt;
 pub mod models;
 pub mod npy;

@@ -57,6 +57,7 @@ impl Checkpoint {
         }
         let bytes = std::fs::read(path)
             .map_err(|error| Failure::usage(format!("model: cannot read {path} ({error})")))?;
+        refuse_pickle(path, &bytes)?;
         Ok(Checkpoint {
             name: path.to_owned(),
             bytes: Cow::Owned(bytes),
@@ -89,4 +90,23 @@ impl Checkpoint {
         failure.message = format!("model {}: {}", self.name, failure.message);
         failure
     }
+}
+
+/// Refuses what `torch.save` writes, a ZIP archive with a pickle or a bare one: reading it can run
+/// code.
+fn refuse_pickle(path: &str, bytes: &[u8]) -> Result<()> {
+    if !(bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\x80\x02")) {
+        return Ok(());
+    }
+    let new = Path::new(path).with_extension("safetensors");
+    Err(Failure::mismatch(
+        "model",
+        "weights as .safetensors",
+        format!("{path}, a Python pickle, which can run code"),
+    )
+    .hint(format!(
+        "save it anew in Python:\n  import torch, safetensors.torch as s\n  \
+         s.save_file(torch.load({path:?}, map_location=\"cpu\", weights_only=True), {:?})",
+        new.display().to_string()
+    )))
 }

@@ -12,13 +12,15 @@ Examples:
 
 /// Convert a model for other programs
 ///
-/// Reads a checkpoint, a bundled model's name, or a folder of the Python library diffusers
-/// (UNet2DModel or DDPMPipeline). Writes an ONNX file with the denoiser, or a diffusers folder
-/// where the network is one that diffusers knows.
+/// Reads a checkpoint, a bundled model's name, a folder of the Python library diffusers
+/// (UNet2DModel or DDPMPipeline), or a state dict of guided-diffusion (ADM) as .safetensors with
+/// its flags in a .json of the same name. Writes an ONNX file with the denoiser, or a diffusers
+/// folder where the network is one that diffusers knows.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ConvertArgs {
-    /// A bundled model's name, a checkpoint file, or a diffusers folder
+    /// A bundled model's name, a checkpoint file, a diffusers folder, or a state dict of
+    /// guided-diffusion
     #[arg(value_name = "NAME|PATH")]
     pub model: String,
 

@@ -16,13 +16,15 @@ Examples:
 
 /// Make images with an unconditional or class-conditioned model
 ///
-/// The model is a checkpoint trained with conditioning = \"none\", or a folder of the Python
-/// library diffusers (UNet2DModel or DDPMPipeline). Image i of a seed is the same whatever the
-/// count. Every pixel is invented; the outputs' metadata say so.
+/// The model is a checkpoint trained with conditioning = "none", a folder of the Python library
+/// diffusers (UNet2DModel or DDPMPipeline), or a state dict of guided-diffusion (ADM) as
+/// NAME.safetensors, with the flags it was trained with in NAME.json, such as
+/// {"num_head_channels": 64}. Image i of a seed is the same whatever the count. Every pixel is
+/// invented; the outputs' metadata say so.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct GenerateArgs {
-    /// A checkpoint file or a diffusers folder
+    /// A checkpoint file, a diffusers folder, or a state dict of guided-diffusion
     #[arg(value_name = "MODEL")]
     pub model: String,
 

@@ -11,6 +11,7 @@ use crate::device::{self, DeviceChoice};
 use crate::diffusers_folder;
 use crate::failure::{Failure, Result};
 use crate::gdal_io::pending::{self, PendingFile};
+use crate::guided_diffusion_file;
 use crate::models::Checkpoint;
 use crate::progress::Reporter;
 
@@ -37,20 +38,29 @@ pub fn run(args: &ConvertArgs, reporter: &mut Reporter) -> Result<()> {
         Format::Diffusers => {}
     }
     let cpu = device::choose(DeviceChoice::Cpu)?.device;
-    if source.is_dir() {
-        let (model, notes) = diffusers_folder::load(source, &cpu)?;
+    let (own, foreign) = match source.is_dir() {
+        true => (None, Some(diffusers_folder::load(source, &cpu)?)),
+        false => {
+            let file = Checkpoint::find(Some(&args.model))?;
+            let foreign = guided_diffusion_file::load(&file, &cpu)?;
+            (Some(file), foreign)
+        }
+    };
+    if let Some((model, notes)) = foreign {
         notes.iter().for_each(|note| reporter.info(note));
         if format == Format::Onnx {
             return Err(Failure::mismatch(
                 "OUT",
-                "a folder, for a model that comes from diffusers",
+                "a folder, for a model that comes from diffusers or guided-diffusion",
                 args.output.display(),
             )
-            .hint("only this program's own network is written as ONNX; for diffusers' use its own tools"));
+            .hint(
+                "only this program's own network is written as ONNX; for others use their own tools",
+            ));
         }
         diffusers_folder::write(&args.output, &model.files()?)?;
-    } else {
-        let model = Checkpoint::find(Some(&args.model))?.load(&cpu)?;
+    } else if let Some(file) = own {
+        let model = file.load(&cpu)?;
         match format {
             Format::Onnx => {
                 let bytes = onnx::export(&model)?;

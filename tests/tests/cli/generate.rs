@@ -7,8 +7,8 @@ use serde_json::json;
 use unclouded_core::unet::UNetConfig;
 
 use crate::fixtures::{Spec, read};
-use crate::models::{card, checkpoint, diffusers, small};
-use crate::run::{Run, unclouded};
+use crate::models::{card, checkpoint, diffusers, small, state_dict};
+use crate::run::{Bench, Run, unclouded};
 
 fn generate(model: &Path, output: &Path, more: &[&str]) -> Run {
     let mut command = unclouded();
@@ -263,4 +263,69 @@ fn what_cannot_be_generated_is_refused_with_a_hint() {
     std::fs::rename(&weights, weights.with_extension("bin")).unwrap();
     generate(&path("mish"), &out, &[]).refused(&["pickle", "save_pretrained"]);
     assert!(!out.exists());
+}
+
+#[test]
+fn a_state_dict_of_guided_diffusion_makes_the_images_its_diffusers_folder_makes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let model = state_dict(path("adm.safetensors"), "adm", true);
+    let how = [
+        "--class",
+        "4",
+        "--seed",
+        "3",
+        "--guidance",
+        "1",
+        "--null-class",
+        "0",
+    ];
+    let made = generate(&model, &path("a.tif"), &how).ok();
+    // Its own flags: a run of 6 steps that takes its variance from the network.
+    assert!(made.stderr.contains("ddpm in 6 steps"), "{}", made.stderr);
+    let convert = |output: &str| {
+        let mut command = unclouded();
+        command.arg("convert").arg(&model).arg(path(output));
+        Run::from(command.output().unwrap())
+    };
+    convert("folder").ok();
+    convert("m.onnx").refused(&["folder", "guided-diffusion"]);
+    let steps = ["--steps", "6"];
+    generate(
+        &path("folder"),
+        &path("b.tif"),
+        &[&how[..], &steps].concat(),
+    )
+    .ok();
+    let (a, b) = (read(&path("a.tif")), read(&path("b.tif")));
+    assert_eq!(a, b);
+    assert_eq!((a.len(), a[0].len()), (1, 256));
+    assert!(a[0].iter().any(|v| *v < 100.0) && a[0].iter().any(|v| *v > 155.0));
+
+    // The flags say what the arrays do not.
+    let bare = state_dict(path("bare.safetensors"), "adm", false);
+    generate(&bare, &path("c.tif"), &how).refused(&["flags", "JSON", "num_heads"]);
+    std::fs::write(path("bare.json"), "{}").unwrap();
+    let made = generate(&bare, &path("c.tif"), &[&how[..], &steps].concat()).ok();
+    assert!(
+        made.stderr.contains("num_heads is taken as 4"),
+        "{}",
+        made.stderr
+    );
+    assert_ne!(read(&path("c.tif")), a);
+    // It fills no scenes.
+    let bench = Bench::new(&Spec::new().size(32, 32));
+    let filled = bench.restored("r.tif", &["--model", model.to_str().unwrap()]);
+    filled.refused(&["guided-diffusion", "unclouded generate"]);
+}
+
+#[test]
+fn a_pickle_is_never_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in [("m.pt", &b"PK\x03\x04rest"[..]), ("m.bin", b"\x80\x02}q")] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let refused = generate(&path, &folder.path().join("a.png"), &[]);
+        refused.refused(&["pickle", "save_file", "weights_only=True", "m.safetensors"]);
+    }
 }

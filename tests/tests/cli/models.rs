@@ -1,4 +1,5 @@
-//! Small models with random weights for the end-to-end tests: checkpoints and diffusers folders.
+//! Small models with random weights for the end-to-end tests: checkpoints, diffusers folders and
+//! state dicts of guided-diffusion.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use unclouded_core::diffusion::schedule::Schedule;
 use unclouded_core::models::bundled;
 use unclouded_core::params::{self, Arrays, Storage};
 use unclouded_core::unet::UNetConfig;
+use unclouded_tests::guided_diffusion;
 
 use crate::run::tests_folder;
 
@@ -94,6 +96,17 @@ pub fn diffusers(folder: PathBuf, name: &str, change: impl Fn(&mut Value)) -> Pa
     let index = json!({"_class_name": "DDPMPipeline", "id2label": {"0": "Forest", "1": "River"}});
     write_json(&folder.join("model_index.json"), &index);
     folder
+}
+
+/// Writes a state dict of `reference/guided_diffusion.py` and, if wanted, its flags beside it.
+pub fn state_dict(path: PathBuf, name: &str, flags: bool) -> PathBuf {
+    let bytes = guided_diffusion::file(&guided_diffusion::state_dict(name));
+    std::fs::write(&path, bytes).unwrap();
+    if flags {
+        let flags = guided_diffusion::flags(name);
+        std::fs::write(path.with_extension("json"), flags).unwrap();
+    }
+    path
 }
 
 fn write_json(path: &Path, value: &Value) {

@@ -130,6 +130,8 @@ fn config_of(ours: &UNetConfig) -> Result<UNet2DConfig> {
         add_attention: ours.middle_attention,
         class_embedding: ours.classes.map(ClassEmbedding::Table),
         num_train_timesteps: None,
+        num_heads: None,
+        model_channels: None,
     })
 }
 

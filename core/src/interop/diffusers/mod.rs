@@ -2,7 +2,7 @@
 
 mod export;
 mod scheduler;
-mod weights;
+pub(super) mod weights;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -33,7 +33,7 @@ pub struct FolderFiles {
 /// A file of a folder to be written: its path inside the folder, and its bytes.
 pub type NewFile = (String, Vec<u8>);
 
-/// A diffusers model on a device.
+/// A diffusers model on a device, or one of the same blocks from elsewhere.
 #[derive(Debug)]
 pub struct DiffusersModel {
     /// The network's configuration.
@@ -78,8 +78,10 @@ impl DiffusersModel {
     /// The folder that diffusers reads, as files; lossless.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] when the arrays cannot be written.
+    /// [`Error::Checkpoint`] when the arrays cannot be written, or diffusers has no network like
+    /// this one.
     pub fn files(&self) -> Result<Vec<NewFile>> {
+        self.config.expressible()?;
         folder(
             &self.config,
             &weights::to_file(params::collect(&self.network)),

@@ -58,6 +58,9 @@ pub enum Block {
 }
 
 /// The configuration of a `UNet2DModel`, in the words of diffusers.
+///
+/// The last two fields have no key there: they are for networks of the same blocks that come from
+/// elsewhere ([`crate::interop::guided_diffusion`]).
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs)] // the names are the file's own keys
 pub struct UNet2DConfig {
@@ -92,6 +95,10 @@ pub struct UNet2DConfig {
     pub add_attention: bool,
     pub class_embedding: Option<ClassEmbedding>,
     pub num_train_timesteps: Option<usize>,
+    /// Heads of every attention, instead of a width of a head.
+    pub num_heads: Option<usize>,
+    /// Features of the time, where they are not as many as the first level has channels.
+    pub model_channels: Option<usize>,
 }
 
 impl UNet2DConfig {
@@ -151,6 +158,8 @@ impl UNet2DConfig {
             add_attention: keys.take("add_attention", true)?,
             class_embedding: keys.class_embedding()?,
             num_train_timesteps: keys.take("num_train_timesteps", None)?,
+            num_heads: None,
+            model_channels: None,
         };
         if let Some((key, value)) = keys.0.iter().find(|(_, value)| !value.is_null()) {
             return Err(Error::Checkpoint {
@@ -160,6 +169,25 @@ impl UNet2DConfig {
         }
         config.validate()?;
         Ok(config)
+    }
+
+    /// Refuses what [`to_json`](Self::to_json) has no key for.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] naming it.
+    pub fn expressible(&self) -> Result<()> {
+        let heads = self.num_heads;
+        let heads = heads.map(|heads| format!("{heads} heads whatever the number of channels"));
+        let features = self.model_channels;
+        let features = features.map(|features| format!("a time of {features} features"));
+        let parts: Vec<String> = heads.into_iter().chain(features).collect();
+        if parts.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Checkpoint {
+            what: format!("not a UNet2DModel: {}", parts.join(", ")),
+            hint: "diffusers cannot build this network; generate from the file as it is",
+        })
     }
 
     /// The `config.json` that diffusers reads.
@@ -222,26 +250,33 @@ impl UNet2DConfig {
 
     /// Length of the time embedding that all blocks see.
     pub fn embedding_dim(&self) -> usize {
-        self.time_embedding_dim
-            .unwrap_or(4 * self.block_out_channels[0])
+        self.time_embedding_dim.unwrap_or(4 * self.time_channels())
+    }
+
+    /// Sines and cosines of a positional time together, or the columns of a learned one.
+    pub(super) fn time_channels(&self) -> usize {
+        self.model_channels.unwrap_or(self.block_out_channels[0])
     }
 
     /// Features of the time before its two dense layers.
     pub(super) fn time_features(&self) -> usize {
         match self.time_embedding {
-            TimeEmbedding::Fourier => 2 * self.block_out_channels[0],
-            _ => self.block_out_channels[0],
+            TimeEmbedding::Fourier => 2 * self.time_channels(),
+            _ => self.time_channels(),
         }
     }
 
     /// Heads of an attention over `channels`, and their width.
-    pub(super) fn heads(&self, channels: usize) -> (usize, usize) {
+    pub(crate) fn heads(&self, channels: usize) -> (usize, usize) {
+        if let Some(heads) = self.num_heads {
+            return (heads, channels / heads);
+        }
         let dim = self.attention_head_dim.unwrap_or(channels);
         (channels / dim, dim)
     }
 
     /// Rejects what cannot be built, and sizes no honest file has.
-    fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         let check = |key: &str, ok: bool, value: &dyn std::fmt::Debug, expected: &str| match ok {
             true => Ok(()),
             false => Err(unsupported(key, &format!("{value:?}"), expected)),
@@ -267,8 +302,14 @@ impl UNet2DConfig {
             &bands_in,
             "1 to 1280",
         )?;
-        let fits = bands.contains(&bands_out) && bands_out <= bands_in;
-        check("out_channels", fits, &bands_out, "1 to in_channels")?;
+        // Twice as many with learned variance.
+        let fits = bands.contains(&bands_out) && bands_out <= 2 * bands_in;
+        check(
+            "out_channels",
+            fits,
+            &bands_out,
+            "1 to twice the in_channels",
+        )?;
         let layers = self.layers_per_block;
         check(
             "layers_per_block",
@@ -298,6 +339,17 @@ impl UNet2DConfig {
             &head,
             expected,
         )?;
+        let head = self.num_heads;
+        let divides = |heads: usize| {
+            let mut attended = (0..levels).filter(|l| attention_at(*l));
+            heads > 0 && attended.all(|l| channels[l].is_multiple_of(heads))
+        };
+        check(
+            "num_heads",
+            head.is_none_or(divides),
+            &head,
+            "a divisor of the channels of every attention",
+        )?;
         let groups = self.norm_num_groups;
         let divides = groups > 0
             && self
@@ -319,14 +371,18 @@ impl UNet2DConfig {
         let factor = self.mid_block_scale_factor;
         let sound = factor.is_finite() && factor > 0.0;
         check("mid_block_scale_factor", sound, &factor, "a number above 0")?;
-        let sound = self.freq_shift.is_finite() && self.freq_shift < (channels[0] / 2) as f64;
+        let sound =
+            self.freq_shift.is_finite() && self.freq_shift < (self.time_channels() / 2) as f64;
         check(
             "freq_shift",
             sound,
             &self.freq_shift,
             "less than half of the first level's channels",
         )?;
-        let odd = channels[0] % 2 == 1 && self.time_embedding == TimeEmbedding::Positional;
+        let features = self.model_channels;
+        let sound = features.is_none_or(|n| (4..=MAX_CHANNELS).contains(&n));
+        check("model_channels", sound, &features, "4 to 8192")?;
+        let odd = self.time_channels() % 2 == 1 && self.time_embedding == TimeEmbedding::Positional;
         check("block_out_channels", !odd, channels, "an even first number")?;
         let dim = self.time_embedding_dim;
         let sound = dim.is_none_or(|dim| (1..=4 * MAX_CHANNELS).contains(&dim));

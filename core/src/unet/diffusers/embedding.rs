@@ -47,7 +47,7 @@ pub(super) struct Conditioner {
 
 impl Conditioner {
     pub(super) fn new(config: &UNet2DConfig, device: &Device) -> Self {
-        let channels = config.block_out_channels[0];
+        let channels = config.time_channels();
         let (features, dim) = (config.time_features(), config.embedding_dim());
         let half = channels / 2;
         let frequency =

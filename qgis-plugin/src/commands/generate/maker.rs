@@ -16,13 +16,14 @@ use unclouded_core::unet::diffusers::{ClassEmbedding, Embedded};
 use crate::cli::GenerateArgs;
 use crate::diffusers_folder;
 use crate::failure::{Failure, Result};
+use crate::guided_diffusion_file;
 use crate::models::Checkpoint;
 
 /// The model, wherever it comes from.
 pub enum Maker {
     /// A checkpoint of ours.
     Own(Box<Model>),
-    /// A diffusers folder, and its name.
+    /// A diffusers folder or a state dict of guided-diffusion, and its name.
     Diffusers(Box<DiffusersModel>, String),
 }
 
@@ -40,10 +41,17 @@ impl Maker {
             maker.generator(None)?;
             return Ok((maker, notes));
         }
-        let model = Checkpoint::find(Some(name))?.load(device)?;
-        let maker = Maker::Own(Box::new(model));
+        let file = Checkpoint::find(Some(name))?;
+        let (maker, notes) = match guided_diffusion_file::load(&file, device)? {
+            Some((model, notes)) => {
+                let own = folder.file_stem().unwrap_or(folder.as_os_str());
+                let name = own.to_string_lossy().into_owned();
+                (Maker::Diffusers(Box::new(model), name), notes)
+            }
+            None => (Maker::Own(Box::new(file.load(device)?)), Vec::new()),
+        };
         maker.generator(None)?;
-        Ok((maker, Vec::new()))
+        Ok((maker, notes))
     }
 
     /// The model with the vector it is conditioned on.
