@@ -198,6 +198,9 @@ def _settings(algorithm, parameters, context, program, scene):
     quality = algorithm.choice(parameters, "QUALITY", context)
     if quality != "balanced":
         program.require(tr("The quality «{}»").format(quality), "restore", "--quality")
+    method = algorithm.choice(parameters, "METHOD", context)
+    if method != "default":
+        program.require(tr("The method «{}»").format(method), "restore", "--method")
     bands = numbers(algorithm.parameterAsString(parameters, "BANDS", context), int)
     for band in bands:
         if not 1 <= band <= scene.bandCount():

@@ -43,6 +43,8 @@ PARAMETERS = {
     "--reference": "REFERENCE",
     "--reference-mask": "REFERENCE_MASK",
     "--model": "MODEL",
+    "--sampler": "SAMPLER",
+    "--method": "METHOD",
     "--samples": "SAMPLES",
     "--steps": "STEPS",
     "--tile-px": "TILE",

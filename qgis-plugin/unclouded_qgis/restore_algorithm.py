@@ -27,6 +27,7 @@ NUMBERS = (
     ("TILE", "--tile-px"),
     ("OVERLAP", "--overlap-px"),
 )
+CHOICES = (("SAMPLER", "--sampler"), ("METHOD", "--method"))
 FROM_VALUES = "values"
 
 
@@ -147,9 +148,10 @@ class RestoreAlgorithm(RestoreParameters):
         for name, option in NUMBERS:
             if self.is_set(parameters, name):
                 words += [option, str(self.parameterAsInt(parameters, name, context))]
-        sampler = self.choice(parameters, "SAMPLER", context)
-        if sampler != UNSET:
-            words += ["--sampler", sampler]
+        for name, option in CHOICES:
+            chosen = self.choice(parameters, name, context)
+            if chosen != UNSET:
+                words += [option, chosen]
         device = self.choice(parameters, "DEVICE", context)
         words += ["--device", settings.device() if device == UNSET else device]
         bands = checks.numbers(

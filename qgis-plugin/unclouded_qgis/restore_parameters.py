@@ -18,6 +18,33 @@ from .compat import FILE, NUMBER_INTEGER, TYPE_POLYGON, TYPE_RASTER, tr
 
 # A choice that leaves the decision to the settings or the model.
 UNSET = "default"
+# As the program lists them; test_refusals compares.
+SAMPLERS = (
+    "dpmpp-2m",
+    "dpmpp-3m",
+    "dpmpp-1s",
+    "dpmpp-2s",
+    "unipc-bh1",
+    "unipc-bh2",
+    "heun",
+    "euler",
+    "lms",
+    "plms",
+    "pndm",
+    "ddim",
+    "probability-flow",
+    "ddpm",
+    "euler-ancestral",
+    "heun-churn",
+    "dpmpp-2m-sde",
+    "dpmpp-3m-sde",
+    "reverse-diffusion",
+    "predictor-corrector",
+    "annealed-langevin",
+    "lcm",
+    "consistency",
+)
+METHODS = ("concat", "sum", "repaint", "ddnm", "dps")
 
 
 class RestoreParameters(UncloudedAlgorithm):
@@ -118,7 +145,7 @@ class RestoreParameters(UncloudedAlgorithm):
         )
 
     def add_advanced(self):
-        """STEPS, SAMPLER, TILE, OVERLAP, DEVICE, BANDS and OFFSET."""
+        """STEPS, SAMPLER, METHOD, TILE, OVERLAP, DEVICE, BANDS and OFFSET."""
         self.add_number(
             "STEPS",
             tr("Steps of the sampler"),
@@ -131,8 +158,24 @@ class RestoreParameters(UncloudedAlgorithm):
             "SAMPLER",
             tr("Sampler"),
             [(UNSET, tr("as the model says"))]
-            + [(name, name) for name in ("dpmpp-2m", "heun", "ddim", "ddpm")],
-            tr("How to walk from noise to image."),
+            + [(name, name) for name in SAMPLERS],
+            tr(
+                "How to walk from noise to image. reverse-diffusion, predictor-corrector and "
+                "annealed-langevin need a hundred steps or more, the others a few."
+            ),
+            advanced=True,
+        )
+        self.add_choice(
+            "METHOD",
+            tr("Method of filling"),
+            [(UNSET, tr("what the model was made for"))]
+            + [(name, name) for name in METHODS],
+            tr(
+                "concat is for models trained to see the scene. The others fill with an "
+                "unconditional model: sum and ddnm replace the visible pixels at every step, "
+                "repaint also walks back and forth, dps follows the gradient of the misfit. "
+                "repaint and dps need many more steps and have a sampler of their own."
+            ),
             advanced=True,
         )
         self.add_number(

@@ -19,10 +19,10 @@ IDS = ["cloudmask", "fillmask", "modelinfo", "removeclouds"]
 PARAMETERS = [
     *("INPUT", "MASK", "MASK_VALUES", "MASK_FROM", "REFERENCE", "MODEL", "QUALITY"),
     *("SAMPLES", "SEED", "DILATE", "EXTENT"),
-    *("STEPS", "SAMPLER", "TILE", "OVERLAP", "DEVICE", "BANDS", "OFFSET"),
+    *("STEPS", "SAMPLER", "METHOD", "TILE", "OVERLAP", "DEVICE", "BANDS", "OFFSET"),
     *("REFERENCE_MASK", "MIN_AREA", "OUTPUT", "UNCERTAINTY", "PROVENANCE"),
 ]
-ADVANCED = ["STEPS", "SAMPLER", "TILE", "OVERLAP", "DEVICE", "BANDS"]
+ADVANCED = ["STEPS", "SAMPLER", "METHOD", "TILE", "OVERLAP", "DEVICE", "BANDS"]
 
 
 def registry():

@@ -6,6 +6,7 @@ import numpy as np
 import processing
 from osgeo import gdal
 from qgis.core import (
+    QgsProcessingException,
     QgsProject,
     QgsRectangle,
     QgsVectorLayer,
@@ -48,7 +49,7 @@ class Refusals(InputCase):
         same = str(self.folder / "gleich.tif")
         self.refused("one file", OUTPUT=same, PROVENANCE=same, **mask)
         self.refused("never written to", OUTPUT=str(self.scene), **mask)
-        self.refused("SAMPLER", SAMPLER="euler", **mask)
+        self.refused("SAMPLER", SAMPLER="magic", **mask)
 
     def test_ways_to_find_clouds_follow_the_program(self):
         """SCL, QA_PIXEL and detection: done where the program can, refused where it cannot."""
@@ -109,6 +110,29 @@ class Refusals(InputCase):
             self.run_it(REFERENCE=str(other), MASK=str(self.mask))
         else:
             self.refused("newer unclouded", REFERENCE=str(other), MASK=str(self.mask))
+
+    def test_samplers_and_methods_are_those_of_the_program(self):
+        new = self.folder / "nie.tif"
+        words = ("restore", self.scene, "-o", new, "--mask", self.mask)
+        algorithm = harness_registry().createAlgorithmById("unclouded:removeclouds")
+        for name, option in (("SAMPLER", "--sampler"), ("METHOD", "--method")):
+            definition = algorithm.parameterDefinition(name)
+            self.assertTrue(definition.flags() & definition.FlagAdvanced)
+            if not harness.has("restore", option):
+                continue
+            # A name it does not know is answered with those it does.
+            error = harness.program(*words, option, "magic", check=False).stderr
+            known = error.partition("one of ")[2].partition(", got")[0].split(", ")
+            self.assertEqual(definition.options()[1:], known)
+        chosen = {"MASK": str(self.mask)}
+        if not harness.has("restore", "--method"):
+            self.refused("newer unclouded", METHOD="concat", **chosen)
+            return
+        first, _ = self.run_it(METHOD="concat", SAMPLER="euler-ancestral", **chosen)
+        self.assertTrue(first.any())
+        # The bundled model sees the scene: the program says what it is for.
+        with self.assertRaisesRegex(QgsProcessingException, "concat"):
+            self.run_it(METHOD="ddnm", **chosen)
 
 
 if __name__ == "__main__":
