@@ -60,6 +60,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let batch = LossBatch {
             clean: y,
             noise: n,
+            degraded: None,
             mask,
             conditioning: Some(c),
             levels,

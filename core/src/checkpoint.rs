@@ -241,6 +241,15 @@ impl ModelCard {
                 self.conditioning
             ));
         }
+        let cold = self.task.cold().is_some();
+        if cold && (self.conditioning, self.prediction) != (Conditioning::None, Prediction::X0) {
+            return wrong(format!(
+                "expected no conditioning and x0 for {}, got {:?} and {:?}",
+                self.task.name(),
+                self.conditioning,
+                self.prediction
+            ));
+        }
         if let Prediction::Edm { sigma_data } = self.prediction
             && !(sigma_data.is_finite() && sigma_data > 0.0)
         {

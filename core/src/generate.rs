@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::checkpoint::{Conditioning, Model};
+use crate::diffusion::cold;
 use crate::diffusion::denoiser::{Denoiser, LargeVariance, NoiseLevel};
 use crate::diffusion::guidance::ClassifierFree;
 use crate::diffusion::network::{Network, NetworkDenoiser};
@@ -34,6 +35,8 @@ pub struct Generator<'a> {
     pub threshold: Option<Threshold>,
     /// Whether `ddpm` takes beta for the variance of its steps, instead of the posterior's own.
     pub large_variance: bool,
+    /// The degradation it undoes, and in how many steps; none makes images from noise.
+    pub cold: Option<(cold::Kind, usize)>,
     /// Where it lives.
     pub device: &'a Device,
 }
@@ -56,13 +59,29 @@ impl<'a> Generator<'a> {
                        with conditioning = \"none\"",
             });
         }
+        if let Some((cold::Kind::Mask, _)) = card.task.cold() {
+            return Err(Error::Checkpoint {
+                what: format!(
+                    "expected a network that makes whole images, got {}, for {}",
+                    card.name,
+                    card.task.name()
+                ),
+                hint: "this model fills holes: use `unclouded restore`",
+            });
+        }
+        // Both are powers of two.
+        let multiple = card.architecture.size_multiple();
         Ok(Self {
             network: &model.unet,
             prediction: card.prediction,
             bands: card.bands.len(),
-            size_multiple: card.architecture.size_multiple(),
+            size_multiple: match card.task.cold() {
+                Some((kind, steps)) => multiple.max(kind.size_multiple(steps)),
+                None => multiple,
+            },
             threshold: None,
             large_variance: false,
+            cold: card.task.cold(),
             device: &model.device,
         })
     }
@@ -120,6 +139,7 @@ impl<'a> Generator<'a> {
             size_multiple: config.size_multiple(),
             threshold: model.scheduler.threshold,
             large_variance: model.scheduler.variance == Variance::FixedLarge,
+            cold: None,
             device: &model.device,
         })
     }
@@ -162,6 +182,8 @@ pub struct GenerateSettings {
     pub guidance: Option<Guidance>,
     /// What the images start from.
     pub start: Option<Start>,
+    /// Whether all levels are run whatever the start's strength: cold diffusion.
+    pub whole: bool,
     /// Images that go through the network at once.
     pub batch: usize,
 }
@@ -173,9 +195,10 @@ impl GenerateSettings {
     /// # Errors
     /// [`Error::Setting`] for a strength outside 0 to 1, or 0.
     pub fn levels_run(&self) -> Result<&[NoiseLevel]> {
-        let Some(Start { strength, .. }) = self.start else {
+        let Some(Start { strength, .. }) = self.start.as_ref().filter(|_| !self.whole) else {
             return Ok(&self.levels);
         };
+        let strength = *strength;
         if !(strength > 0.0 && strength <= 1.0) {
             return Err(Error::Setting {
                 what: "strength",
@@ -317,6 +340,18 @@ fn images(
         true => &large,
         false => denoiser,
     };
+    if let Some((kind, steps)) = generator.cold {
+        let image = start.as_ref().map(|image| image.data.repeat(batch));
+        let values = image.ok_or_else(|| no_start(kind))?;
+        let data = TensorData::new(values, [batch, bands, size.0, size.1]);
+        return restored(
+            kind,
+            steps,
+            &conditional,
+            Tensor::from_data(data, device),
+            &mut || on_step(batch),
+        );
+    }
     let solved = sample_with(
         settings.sampler,
         denoiser,
@@ -326,7 +361,11 @@ fn images(
         &mut noise,
         &mut |_, _, _| on_step(batch),
     )?;
-    let data = solved.try_into_data();
+    read(solved)
+}
+
+fn read(image: Tensor<4>) -> Result<Vec<f32>> {
+    let data = image.try_into_data();
     let data = data.map_err(|error| Error::Device(error.to_string()))?;
     let values: Vec<f32> = data.iter::<f32>().collect();
     if values.iter().any(|value| !value.is_finite()) {
@@ -335,133 +374,37 @@ fn images(
     Ok(values)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::diffusion::schedule::{Schedule, Spacing};
-    use crate::unet::UNetConfig;
-
-    const LINEAR: Schedule = Schedule::Linear {
-        timesteps: 1000,
-        beta_start: 1e-4,
-        beta_end: 0.02,
+/// A degraded image restored. Of one that is not as coarse as the degradation leaves it, the
+/// means of its blocks are taken.
+fn restored(
+    kind: cold::Kind,
+    steps: usize,
+    denoiser: &dyn Denoiser,
+    x: Tensor<4>,
+    on_step: &mut dyn FnMut() -> ControlFlow<()>,
+) -> Result<Vec<f32>> {
+    let [_, _, height, width] = x.dims();
+    let degradation = kind.of(steps, (height, width), None, &x.device());
+    let x = match kind {
+        cold::Kind::Downsample => degradation.degrade(x, steps),
+        cold::Kind::Blur | cold::Kind::Mask => x,
     };
+    read(cold::restore(
+        denoiser,
+        degradation.as_ref(),
+        x,
+        &mut |_, _, _| on_step(),
+    )?)
+}
 
-    fn settings(batch: usize) -> GenerateSettings {
-        GenerateSettings {
-            size: (10, 12),
-            seed: 4,
-            sampler: Sampler::Ddpm,
-            options: Options::default(),
-            levels: LINEAR.levels(3, Spacing::Trailing).unwrap(),
-            class: Some(1),
-            guidance: Some(Guidance {
-                weight: 1.5,
-                null_class: None,
-            }),
-            start: None,
-            batch,
-        }
-    }
-
-    fn made(settings: &GenerateSettings, count: usize) -> Vec<Raster> {
-        let device = Device::flex();
-        let config = UNetConfig {
-            bands: 2,
-            base_channels: 8,
-            multipliers: vec![1, 2],
-            attention_levels: vec![1],
-            heads: 2,
-            stem: 2,
-            classes: Some(3),
-            ..UNetConfig::default()
-        };
-        // Random but the same each time: fresh weights are drawn anew.
-        let fresh = config.init(&device).unwrap();
-        let mut arrays = crate::params::collect(&fresh);
-        for (i, array) in arrays.values_mut().enumerate() {
-            let count = array.values.len();
-            array.values = crate::diffusion::noise::gaussian_stream(&[i as u64], count);
-            array.values.iter_mut().for_each(|v| *v *= 0.1);
-        }
-        let network = crate::params::assign(fresh, &arrays).unwrap();
-        let generator = Generator {
-            network: &network,
-            prediction: Prediction::Eps,
-            bands: 2,
-            size_multiple: config.size_multiple(),
-            threshold: Some(Threshold::Static { range: 1.0 }),
-            large_variance: false,
-            device: &device,
-        };
-        let mut images = Vec::new();
-        let go_on = &mut |_| ControlFlow::Continue(());
-        generate(&generator, settings, count, go_on, &mut |i, image| {
-            assert_eq!(i, images.len());
-            images.push(image);
-            Ok(())
-        })
-        .unwrap();
-        images
-    }
-
-    #[test]
-    fn an_image_does_not_depend_on_count_and_batch() {
-        let five = made(&settings(3), 5);
-        let two = made(&settings(1), 2);
-        assert_eq!((five.len(), two.len()), (5, 2));
-        assert_eq!(five[..2], two[..]);
-        assert_ne!(five[0], five[1]);
-        let negated: Vec<f32> = five[0].data.iter().map(|v| -v).collect();
-        assert_ne!(five[1].data, negated);
-        assert_eq!((five[0].height, five[0].width), (10, 12));
-        let largest = five
-            .iter()
-            .flat_map(|i| &i.data)
-            .fold(0f32, |a, v| a.max(v.abs()));
-        assert!(largest <= 1.0 && largest > 0.1, "{largest}");
-    }
-
-    #[test]
-    fn class_guidance_and_seed_change_the_image() {
-        let base = made(&settings(1), 1);
-        for change in [
-            (|s| s.class = Some(2)) as fn(&mut GenerateSettings),
-            |s| s.guidance = None,
-            |s| s.seed = 5,
-        ] {
-            let mut other = settings(1);
-            change(&mut other);
-            assert_ne!(made(&other, 1), base);
-        }
-    }
-
-    #[test]
-    fn a_start_is_left_the_less_the_smaller_the_strength() {
-        let image = Raster::from_vec(2, 10, 12, vec![0.5; 240]).unwrap();
-        let mut settings = settings(1);
-        settings.levels = LINEAR.levels(50, Spacing::Trailing).unwrap();
-        settings.class = None;
-        settings.guidance = None;
-        let mut distance = |strength: f64| {
-            let image = image.clone();
-            settings.start = Some(Start { image, strength });
-            let made = made(&settings, 1);
-            let off = made[0].data.iter().map(|v| (v - 0.5).abs());
-            off.sum::<f32>() / 240.0
-        };
-        let (near, far) = (distance(0.02), distance(1.0));
-        assert!(near < 0.2 && far > 2.0 * near, "{near} {far}");
-
-        settings.start = Some(Start {
-            image: image.clone(),
-            strength: 0.0,
-        });
-        assert!(settings.levels_run().is_err());
-        settings.start = Some(Start {
-            image,
-            strength: 0.5,
-        });
-        assert_eq!(settings.levels_run().unwrap().len(), 26);
+fn no_start(kind: cold::Kind) -> Error {
+    Error::Setting {
+        what: "--init",
+        expected: format!("an image for a model that undoes {}", kind.name()),
+        got: "none".into(),
+        hint: "such a model makes nothing from noise: name the image it is to restore",
     }
 }
+
+#[cfg(test)]
+mod tests;

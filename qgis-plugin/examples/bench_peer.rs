@@ -110,6 +110,7 @@ impl Peer {
         let examples = LossBatch {
             clean: random(images, &device),
             noise: random(images, &device),
+            degraded: None,
             mask: Tensor::ones([batch, 1, SIDE, SIDE], &device),
             conditioning: (conditioning > 0)
                 .then(|| random([batch, conditioning, SIDE, SIDE], &device)),

@@ -349,13 +349,13 @@ pub struct RunArgs {
     #[arg(long, value_name = "S", long_help = samplers(), help_heading = "Model")]
     pub sampler: Option<String>,
 
-    /// How to fill: concat, sum, repaint, ddnm or dps [default: what the model was made for]
+    /// How to fill: concat, sum, repaint, ddnm, dps or cold [default: what the model was made for]
     ///
     /// concat is for models trained to see the scene. The others fill with an unconditional model:
     /// sum and ddnm replace the visible pixels at every step, repaint also walks back and
     /// forth (better, and several times slower), dps follows the gradient of the misfit (two to
     /// three times slower a step, of which it needs hundreds). repaint and dps have their own
-    /// sampler.
+    /// sampler. cold is for models trained to undo a mask.
     #[arg(long, value_name = "M", help_heading = "Model")]
     pub method: Option<String>,
 

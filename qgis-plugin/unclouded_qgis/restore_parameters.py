@@ -44,7 +44,7 @@ SAMPLERS = (
     "lcm",
     "consistency",
 )
-METHODS = ("concat", "sum", "repaint", "ddnm", "dps")
+METHODS = ("concat", "sum", "repaint", "ddnm", "dps", "cold")
 
 
 class RestoreParameters(UncloudedAlgorithm):
@@ -157,8 +157,7 @@ class RestoreParameters(UncloudedAlgorithm):
         self.add_choice(
             "SAMPLER",
             tr("Sampler"),
-            [(UNSET, tr("as the model says"))]
-            + [(name, name) for name in SAMPLERS],
+            [(UNSET, tr("as the model says"))] + [(name, name) for name in SAMPLERS],
             tr(
                 "How to walk from noise to image. reverse-diffusion, predictor-corrector and "
                 "annealed-langevin need a hundred steps or more, the others a few."
@@ -174,7 +173,8 @@ class RestoreParameters(UncloudedAlgorithm):
                 "concat is for models trained to see the scene. The others fill with an "
                 "unconditional model: sum and ddnm replace the visible pixels at every step, "
                 "repaint also walks back and forth, dps follows the gradient of the misfit. "
-                "repaint and dps need many more steps and have a sampler of their own."
+                "repaint and dps need many more steps and have a sampler of their own. cold is "
+                "for models trained to undo a mask."
             ),
             advanced=True,
         )

@@ -85,6 +85,7 @@ fn batch(device: &Device, levels: Vec<NoiseLevel>) -> LossBatch {
     LossBatch {
         clean: tensor(1, 2) * 0.5,
         noise: tensor(2, 2),
+        degraded: None,
         mask: tensor(3, 1).greater_elem(0.0).float(),
         conditioning: None,
         levels,

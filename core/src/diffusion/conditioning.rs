@@ -60,6 +60,9 @@ pub struct Prepared {
     pub norm: TileNorm,
     /// The class, below 0 where the network is not told; none without classes.
     pub class: Option<i32>,
+    /// How deep in its hole a pixel lies, `[height, width]`, see
+    /// [`depths`](super::cold::depths); empty but for cold diffusion.
+    pub depths: Vec<f32>,
 }
 
 /// How a conditioned example is prepared.
@@ -167,6 +170,7 @@ fn example(
         filled,
         norm,
         class: None,
+        depths: Vec::new(),
     }
 }
 
@@ -183,6 +187,7 @@ pub fn prepare_unconditional(truth: &Raster, valid: &Mask, floor: f32) -> Prepar
         filled: truth.clone(),
         norm,
         class: None,
+        depths: Vec::new(),
     }
 }
 

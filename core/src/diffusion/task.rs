@@ -1,7 +1,8 @@
-//! What a conditional network makes of what it is shown: one set of channels, several tasks.
+//! What a network is for: conditional ones have one set of channels for several tasks.
 
 use serde::{Deserialize, Serialize};
 
+use super::cold;
 use crate::error::{Error, Result};
 use crate::raster::{Raster, coarse};
 
@@ -24,6 +25,14 @@ pub enum Task {
     },
     /// The mean of all bands, in every band (Saharia et al. 2022b, Palette).
     Colourisation,
+    /// Undoing a degradation step by step, without noise (Bansal et al. 2022): the one task of an
+    /// unconditional network, which predicts x0 and is told the step as its time.
+    ColdDiffusion {
+        /// What is undone.
+        degradation: cold::Kind,
+        /// In how many steps.
+        steps: usize,
+    },
 }
 
 impl Task {
@@ -34,6 +43,9 @@ impl Task {
             Task::Uncropping => "uncropping".into(),
             Task::SuperResolution { factor } => format!("super-resolution by {factor}"),
             Task::Colourisation => "colourisation".into(),
+            Task::ColdDiffusion { degradation, steps } => {
+                format!("cold diffusion ({}, {steps} steps)", degradation.name())
+            }
         }
     }
 
@@ -43,11 +55,19 @@ impl Task {
         matches!(self, Task::SuperResolution { .. } | Task::Colourisation)
     }
 
+    /// What cold diffusion undoes, and in how many steps.
+    pub fn cold(self) -> Option<(cold::Kind, usize)> {
+        match self {
+            Task::ColdDiffusion { degradation, steps } => Some((degradation, steps)),
+            _ => None,
+        }
+    }
+
     /// What a network that [redraws](Self::redraws) is shown of a clear image, of the same size; the
     /// image itself for the other tasks.
     pub fn shown(self, image: &Raster) -> Raster {
         match self {
-            Task::CloudRemoval | Task::Uncropping => image.clone(),
+            Task::CloudRemoval | Task::Uncropping | Task::ColdDiffusion { .. } => image.clone(),
             Task::SuperResolution { factor } => {
                 let small = coarse::block_means(image, factor);
                 coarse::enlarge_by(&small, factor, (image.height, image.width))
@@ -81,6 +101,7 @@ impl Task {
                     hint: "how much coarser the shown image is; SR3 takes 4",
                 })
             }
+            Task::ColdDiffusion { degradation, steps } => degradation.validate(steps),
             _ => Ok(()),
         }
     }
@@ -130,5 +151,16 @@ mod tests {
         assert_eq!(serde_json::to_string(&task).expect("json"), json);
         assert!(serde_json::from_str::<Task>(r#"{"name":"super-resolution","f":4}"#).is_err());
         assert!(Task::SuperResolution { factor: 1 }.validate().is_err());
+        let json = r#"{"name":"cold-diffusion","degradation":"downsample","steps":3}"#;
+        let task: Task = serde_json::from_str(json).expect("json");
+        assert_eq!(task.cold(), Some((cold::Kind::Downsample, 3)));
+        assert_eq!(serde_json::to_string(&task).expect("json"), json);
+        assert!(task.validate().is_ok());
+        let (degradation, steps) = (cold::Kind::Downsample, 7);
+        assert!(
+            Task::ColdDiffusion { degradation, steps }
+                .validate()
+                .is_err()
+        );
     }
 }

@@ -37,16 +37,20 @@ pub enum Method {
     /// A step down the misfit at the known pixels after every step, DPS
     /// ([`dps`](crate::diffusion::inverse)).
     Dps,
+    /// Cold diffusion: the hole shrinks from its edge inwards
+    /// ([`restore`](crate::diffusion::cold::restore)).
+    Cold,
 }
 
 impl Method {
     /// All methods, in the order a user reads them.
-    pub const ALL: [Method; 5] = [
+    pub const ALL: [Method; 6] = [
         Method::Concat,
         Method::Sum,
         Method::Repaint,
         Method::Ddnm,
         Method::Dps,
+        Method::Cold,
     ];
 
     /// The name a user types.
@@ -57,12 +61,14 @@ impl Method {
             Method::Repaint => "repaint",
             Method::Ddnm => "ddnm",
             Method::Dps => "dps",
+            Method::Cold => "cold",
         }
     }
 
     /// What a model was made for.
-    pub fn of(conditioning: Conditioning) -> Self {
-        match conditioning {
+    pub fn of(card: &ModelCard) -> Self {
+        match card.conditioning {
+            Conditioning::None if card.task.cold().is_some() => Method::Cold,
             Conditioning::None => Method::Sum,
             Conditioning::Concat | Conditioning::Guided => Method::Concat,
         }
@@ -70,8 +76,13 @@ impl Method {
 
     /// The sampler, its eta and its steps that suit the method, where they are not the model's.
     /// RePaint and DPS have steps of their own: the sampler is not used.
-    pub fn defaults(self) -> Option<(Sampler, f64, usize)> {
+    /// Cold diffusion takes as many steps as its degradation has.
+    pub fn defaults(self, card: &ModelCard) -> Option<(Sampler, f64, usize)> {
         match self {
+            Method::Cold => {
+                let (_, steps) = card.task.cold()?;
+                Some((card.defaults.sampler, 0.0, steps))
+            }
             Method::Concat | Method::Sum => None,
             Method::Repaint => Some((Sampler::Ddpm, 1.0, 30)),
             // Wang et al. 2023: DDIM with eta 0.85 and 100 steps.
@@ -113,6 +124,18 @@ impl Method {
                 "leave --method out to take what the model was made for",
             );
         }
+        let cold = card.task.cold().is_some();
+        if cold != (self == Method::Cold) {
+            let expected = if cold { "cold" } else { "another than cold" };
+            return fail(
+                format!(
+                    "{expected} for {}, which is for {}",
+                    card.name,
+                    card.task.name()
+                ),
+                "leave --method out to take what the model was made for",
+            );
+        }
         match self {
             Method::Dps if !cfg!(feature = "autodiff") => Err(no_gradients()),
             _ => Ok(()),
@@ -147,7 +170,7 @@ impl FromStr for Method {
 impl RestoreSettings {
     /// The method asked for, else the model's own.
     pub fn method_for(&self, card: &ModelCard) -> Method {
-        self.method.unwrap_or(Method::of(card.conditioning))
+        self.method.unwrap_or(Method::of(card))
     }
 
     /// How often a run over `levels` reports a step.
@@ -155,6 +178,7 @@ impl RestoreSettings {
         let steps = levels.len().saturating_sub(1);
         match self.method_for(card) {
             Method::Repaint => self.resampling.calls(steps),
+            Method::Cold => card.task.cold().map_or(steps, |(_, steps)| steps),
             _ => steps,
         }
     }
@@ -180,7 +204,7 @@ pub(super) fn unconditional(
 ) -> Result<Tensor<4>> {
     let visible = known.mask.clone().neg() + 1.0;
     match settings.method.unwrap_or(Method::Sum) {
-        Method::Concat | Method::Sum => {
+        Method::Concat | Method::Sum | Method::Cold => {
             let device: Device = x.device();
             let summed = Summation {
                 inner,

@@ -7,6 +7,7 @@ use burn::tensor::{Tensor, TensorData};
 use super::RestoreSettings;
 use super::method;
 use crate::checkpoint::{Conditioning, Model, Normalization};
+use crate::diffusion::cold::{self, Degradation};
 use crate::diffusion::conditioning;
 use crate::diffusion::denoiser::NoiseLevel;
 use crate::diffusion::network::NetworkDenoiser;
@@ -152,6 +153,11 @@ pub(super) async fn residuals(
             &mut noise,
             &mut follow,
         )?
+    } else if let Some((_, steps)) = card.task.cold() {
+        let depths = stack(1, &|tile| cold::depths(&padded(tile).1.data, size));
+        let holes = cold::Growing::new(depths, steps);
+        let hidden = holes.degrade(stack(bands, &scaled), steps);
+        cold::restore(&network(None, None), &holes, hidden, &mut follow)?
     } else {
         let image = stack(bands, &scaled);
         method::unconditional(

@@ -2,6 +2,7 @@
 
 use super::method::Method;
 use crate::checkpoint::Model;
+use crate::diffusion::cold;
 use crate::diffusion::repaint::Resampling;
 use crate::diffusion::sampler::Sampler;
 use crate::error::{Error, Result};
@@ -126,6 +127,12 @@ pub(super) fn check(settings: &RestoreSettings, bands: usize, model: &Model) -> 
         });
     }
     settings.method_for(&model.card).check(&model.card)?;
+    if let Some((_, steps)) = model.card.task.cold()
+        && steps != settings.steps
+    {
+        let hint = "a degradation is undone in as many steps as it has";
+        return setting("steps", &steps.to_string(), settings.steps, hint);
+    }
     if settings.batch == 0 {
         return setting("batch", "at least 1", 0, "8 suits most machines");
     }
@@ -158,6 +165,15 @@ pub(super) fn check(settings: &RestoreSettings, bands: usize, model: &Model) -> 
 /// [`Error::Setting`].
 pub(super) fn check_fills(model: &Model) -> Result<()> {
     let card = &model.card;
+    let cold = card.task.cold();
+    if let Some((kind, _)) = cold.filter(|(kind, _)| *kind != cold::Kind::Mask) {
+        return Err(Error::Setting {
+            what: "model",
+            expected: "one that fills holes".into(),
+            got: format!("{}, which undoes {}", card.name, kind.name()),
+            hint: "give it a degraded image: unclouded generate MODEL --init IMAGE",
+        });
+    }
     match card.task.redraws() {
         false => Ok(()),
         true => Err(Error::Setting {

@@ -70,7 +70,8 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "V.npy", help_heading = "Image")]
     pub embedding: Option<PathBuf>,
 
-    /// Start from this image instead of from noise alone
+    /// Start from this image instead of from noise alone; with a cold-diffusion model, the blurred
+    /// or coarse image to restore
     #[arg(long, value_name = "IMAGE", help_heading = "Image")]
     pub init: Option<PathBuf>,
 

@@ -41,7 +41,7 @@ pub fn run(args: &GenerateArgs, reporter: &mut Reporter) -> Result<()> {
         "generate",
         json!({
             "device": device, "model": {"name": args.model, "bands": plan.names},
-            "sampler": settings.sampler.name(), "steps": steps, "seed": settings.seed,
+            "sampler": maker.solver(settings.sampler), "steps": steps, "seed": settings.seed,
             "count": args.count, "height": settings.size.0, "width": settings.size.1,
         }),
     );
@@ -51,7 +51,7 @@ pub fn run(args: &GenerateArgs, reporter: &mut Reporter) -> Result<()> {
         args.count,
         settings.size.0,
         settings.size.1,
-        settings.sampler.name(),
+        maker.solver(settings.sampler),
         settings.seed
     ));
 
@@ -187,7 +187,7 @@ fn tags(
         ("VERSION", env!("CARGO_PKG_VERSION").to_owned()),
         ("CHECKPOINT", name),
         ("CHECKPOINT_SHA256", sha256),
-        ("SAMPLER", settings.sampler.name().to_owned()),
+        ("SAMPLER", maker.solver(settings.sampler).to_owned()),
         ("STEPS", steps.to_string()),
         ("SEED", settings.seed.to_string()),
         ("DEVICE", device.kind.to_owned()),
@@ -207,7 +207,9 @@ fn tags(
     }
     if let Some(path) = &args.init {
         tags.push(("INIT", file(path)));
-        tags.push(("STRENGTH", args.strength.to_string()));
+        if !settings.whole {
+            tags.push(("STRENGTH", args.strength.to_string()));
+        }
     }
     tags.into_iter()
         .map(|(key, value)| (format!("UNCLOUDED_{key}"), value))

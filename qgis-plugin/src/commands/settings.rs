@@ -188,14 +188,16 @@ pub fn core_settings(
         .unwrap_or(defaults.overlap_px * tile_px / defaults.tile_px);
     range("--overlap-px", overlap_px, 0, tile_px.saturating_sub(1))?;
     let asked: Option<Method> = run.method.as_deref().map(str::parse).transpose()?;
-    let method = asked.unwrap_or(Method::of(card.conditioning));
+    let method = asked.unwrap_or(Method::of(card));
     let (steps, samples) = match run.quality {
         Some(Quality::Fast) => (2, 2),
         Some(Quality::Balanced) | None => (defaults.steps, defaults.samples),
         Some(Quality::Best) => (6, 16),
     };
     // A method with steps of its own is not one for two of them, however fast.
-    let (usual, eta, steps) = method.defaults().unwrap_or((defaults.sampler, 0.0, steps));
+    let (usual, eta, steps) = method
+        .defaults(card)
+        .unwrap_or((defaults.sampler, 0.0, steps));
     let sampler = match &run.sampler {
         Some(name) => name.parse()?,
         None => usual,

@@ -130,6 +130,32 @@ fn the_task_is_chosen_in_the_recipe() {
 }
 
 #[test]
+fn cold_diffusion_sees_no_noise() {
+    let task = |kind: &str, steps: usize| {
+        format!("name = 'cold-diffusion'\ndegradation = '{kind}'\nsteps = {steps}\n[diffusion]\n")
+    };
+    let sound = "conditioning = 'none'\nprediction = 'x0'";
+    for (text, word) in [
+        (task("mask", 8) + sound, None),
+        (task("downsample", 3) + sound, None),
+        (task("downsample", 7) + sound, Some("steps")),
+        (task("smoke", 8) + sound, Some("smoke")),
+        (task("blur", 8) + "prediction = 'x0'", Some("conditioning")),
+        (
+            task("blur", 8) + "conditioning = 'none'",
+            Some("prediction"),
+        ),
+        (task("downsample", 6) + sound, None),
+    ] {
+        match (with("[task]", &text), word) {
+            (Ok(config), None) => assert!(config.task.cold().is_some()),
+            (Err(error), Some(word)) => assert!(error.message.contains(word), "{error:?}"),
+            (other, _) => panic!("{text}: {:?}", other.map(|config| config.task)),
+        }
+    }
+}
+
+#[test]
 fn a_learned_variance_needs_its_objective() {
     let network = "[model]\nbase_channels = 32\nmultipliers = [1, 2]\nblocks_per_level = 1";
     let recipe = |objective: &str, schedule: &str| {

@@ -177,13 +177,31 @@ impl TrainConfig {
         )?;
         self.task.validate()?;
         let conditional = self.diffusion.conditioning != Conditioning::None;
+        let cold = self.task.cold();
         check(
-            conditional || self.task == Task::default(),
+            conditional || cold.is_some() || self.task == Task::default(),
             "[task]",
             "conditioning = \"concat\"",
             "conditioning = \"none\"",
-            "an unconditional network is shown nothing: leave [task] out",
+            "an unconditional network is shown nothing: leave [task] out, or name cold-diffusion",
         )?;
+        if let Some((kind, steps)) = cold {
+            let simple = self.diffusion.objective == Kind::Simple;
+            check(
+                !conditional && self.diffusion.prediction == Prediction::X0 && simple,
+                "[diffusion]",
+                "conditioning = \"none\", prediction = \"x0\" and the simple objective",
+                "others with cold-diffusion",
+                "a network that undoes a degradation sees the degraded image and no noise",
+            )?;
+            check(
+                self.data.tile_px.is_multiple_of(kind.size_multiple(steps)),
+                "[data] tile_px",
+                format!("a multiple of {}", kind.size_multiple(steps)),
+                self.data.tile_px,
+                "every step of downsample halves the tile",
+            )?;
+        }
         check(
             !(self.task.redraws() && guided),
             "[diffusion] conditioning",

@@ -2,6 +2,7 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use unclouded_core::checkpoint::Conditioning;
+use unclouded_core::diffusion::cold;
 use unclouded_core::diffusion::conditioning::{self, Preparation, Prepared};
 use unclouded_core::diffusion::denoiser::NoiseLevel;
 use unclouded_core::diffusion::loss::LossBatch;
@@ -41,7 +42,15 @@ pub fn prepare(examples: &[Example], config: &DiffusionConfig, task: Task) -> Ve
                 },
             ),
         };
+        let depths = match task.cold() {
+            Some((cold::Kind::Mask, _)) => {
+                let unknown = example.mask.or(&example.valid.invert());
+                cold::depths(&unknown.data, (unknown.height, unknown.width))
+            }
+            _ => Vec::new(),
+        };
         Prepared {
+            depths,
             class: example.class,
             ..prepared
         }
@@ -53,6 +62,7 @@ pub fn prepare(examples: &[Example], config: &DiffusionConfig, task: Task) -> Ve
 pub fn to_device(
     prepared: &[Prepared],
     config: &DiffusionConfig,
+    task: Task,
     key: (u64, Stream, u64),
     device: &Device,
 ) -> Option<LossBatch> {
@@ -75,13 +85,20 @@ pub fn to_device(
         &[seed, stream as u64, step, 0],
         batch * bands * height * width,
     );
-    let trained = config.schedule.training_levels();
+    let trained = training_levels(config, task);
     let levels: Vec<NoiseLevel> = gaussian_stream(&[seed, stream as u64, step, 1], batch)
         .into_iter()
         .map(|normal| config.noise.level(&trained, normal))
         .collect();
+    let clean = stack(&|p| &p.clean, bands);
+    let degraded = task.cold().map(|(kind, steps)| {
+        let depths = (kind == cold::Kind::Mask).then(|| stack(&|p| &p.depths, 1));
+        let at: Vec<usize> = levels.iter().map(|l| l.timestep as usize).collect();
+        kind.degraded(steps, &clean, depths.as_ref(), &at)
+    });
     Some(LossBatch {
-        clean: stack(&|p| &p.clean, bands),
+        clean,
+        degraded,
         noise: Tensor::from_data(
             TensorData::new(noise, [batch, bands, height, width]),
             device,
@@ -91,6 +108,14 @@ pub fn to_device(
         levels,
         class: labels(prepared, device),
     })
+}
+
+/// The levels a network is trained at: of the schedule, or the steps of its degradation.
+pub fn training_levels(config: &DiffusionConfig, task: Task) -> Vec<NoiseLevel> {
+    match task.cold() {
+        Some((_, steps)) => cold::training_levels(steps),
+        None => config.schedule.training_levels(),
+    }
 }
 
 /// `[batch]`; none without classes.

@@ -199,7 +199,7 @@ impl<'a> Run<'a> {
         });
         reporter.stage_from("training", t.steps, self.step);
         let objective = self.config.diffusion.objective();
-        let trained = self.config.diffusion.schedule.training_levels();
+        let trained = batches::training_levels(&self.config.diffusion, task);
         while self.step < t.steps {
             interrupt::check()?;
             let learning_rate = learning_rate(self.config, self.step);
@@ -207,8 +207,9 @@ impl<'a> Run<'a> {
                 .next()
                 .ok_or_else(|| Failure::failed("the thread that prepares batches has died"))?;
             let key = (t.seed, Stream::Train, self.step);
-            let batch = batches::to_device(&examples, &self.config.diffusion, key, &self.device)
-                .ok_or_else(|| Failure::failed("an empty batch"))?;
+            let batch =
+                batches::to_device(&examples, &self.config.diffusion, task, key, &self.device)
+                    .ok_or_else(|| Failure::failed("an empty batch"))?;
             let loss = loss::training(&self.unet, &objective, &trained, batch);
             let grads = loss.backward();
             let value = f64::from(loss.into_scalar::<f32>());

@@ -64,7 +64,7 @@ pub fn run(
     device: &Device,
 ) -> Result<Validation> {
     let total = config.train.validate_tiles;
-    let trained = config.diffusion.schedule.training_levels();
+    let trained = batches::training_levels(&config.diffusion, config.task);
     let (mut loss, mut batches_seen) = (0.0, 0);
     let mut psnr: BTreeMap<&'static str, Psnr> = BTreeMap::new();
     let mut grid = Vec::new();
@@ -73,7 +73,9 @@ pub fn run(
         let examples = builder.validation(start, BATCH, total).examples;
         let prepared = batches::prepare(&examples, &config.diffusion, config.task);
         let key = (config.train.seed, Stream::Validation, start as u64);
-        let Some(batch) = batches::to_device(&prepared, &config.diffusion, key, device) else {
+        let Some(batch) =
+            batches::to_device(&prepared, &config.diffusion, config.task, key, device)
+        else {
             break;
         };
         let objective = config.diffusion.objective();

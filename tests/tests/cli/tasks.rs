@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::fixtures::{Spec, Type, write_mask};
+use crate::fixtures::{Spec, Type, read, write_mask};
 use crate::run::{Bench, Run, unclouded};
 
 /// Trains a tiny model for a few steps, with these sections more in its recipe.
@@ -120,4 +120,64 @@ fn uncropping_is_a_recipe() {
     bench
         .restored("out.tif", &["--model", model, "--tile-px", "32"])
         .ok();
+}
+
+#[test]
+fn cold_diffusion_is_trained_and_undoes_what_it_was_trained_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let cold = |kind: &str, steps: usize| {
+        let sections = format!(
+            "[task]\nname = 'cold-diffusion'\ndegradation = '{kind}'\nsteps = {steps}\n\
+             [diffusion]\nconditioning = 'none'\nprediction = 'x0'\n"
+        );
+        trained(folder.path(), &format!("{kind}-{steps}"), &sections)
+    };
+    let generate = |model: &Path, output: &str, more: &[&str]| {
+        let mut command = unclouded();
+        command.arg("generate").arg(model).args(["--device", "cpu"]);
+        command.arg("-o").arg(folder.path().join(output)).args(more);
+        Run::from(command.output().unwrap())
+    };
+    let spec = Spec::new().size(20, 18).kind(Type::U8);
+    let clear = spec.write(folder.path().join("c.tif"));
+    let init = ["--init", clear.to_str().unwrap()];
+    // The runs of `restore` take two steps.
+    let bench = Bench::new(&Spec::new().size(48, 40));
+    for kind in ["blur", "downsample"] {
+        let model = cold(kind, 2);
+        let info = Run::from(unclouded().arg("info").arg(&model).output().unwrap()).ok();
+        let task = format!("task: cold diffusion ({kind}, 2 steps)");
+        assert!(info.stdout.contains(&task), "{info:#?}");
+        let name = format!("{kind}.tif");
+        let made = generate(&model, &name, &init).ok();
+        assert!(
+            made.stderr.contains("cold diffusion in 2 steps"),
+            "{made:#?}"
+        );
+        let restored = read(&folder.path().join(&name));
+        assert_eq!(restored[0].len(), 20 * 18);
+        assert_ne!(restored, read(&clear));
+        generate(&model, "no.tif", &[]).refused(&["--init", kind]);
+        for wrong in [["--steps", "9"], ["--sampler", "ddim"]] {
+            generate(&model, "no.tif", &[init, wrong].concat()).refused(&[wrong[0]]);
+        }
+        let fills = bench.restored("no.tif", &["--model", model.to_str().unwrap()]);
+        fills.refused(&["holes", "--init"]);
+    }
+
+    let model = cold("mask", 2);
+    generate(&model, "no.tif", &init).refused(&["holes", "unclouded restore"]);
+    let small = ["--tile-px", "32", "--samples", "1", "--model"];
+    let restored = |output: &str, model: &Path, more: &[&str]| {
+        let words = [&small[..], &[model.to_str().unwrap()], more].concat();
+        bench.restored(output, &words)
+    };
+    let run = restored("out.tif", &model, &[]).ok();
+    assert!(
+        run.stdout.contains("0 of"),
+        "no clear pixel changed: {run:#?}"
+    );
+    restored("no.tif", &model, &["--method", "sum"]).refused(&["method", "cold"]);
+    restored("no.tif", &cold("mask", 3), &[]).refused(&["steps", "3"]);
+    assert!(!folder.path().join("no.tif").exists() && !bench.path("no.tif").exists());
 }

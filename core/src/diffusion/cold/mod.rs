@@ -2,6 +2,8 @@
 //! et al. 2022).
 
 mod degradation;
+mod holes;
+mod kind;
 
 use std::ops::ControlFlow;
 
@@ -12,6 +14,8 @@ use super::sampler::OnStep;
 use crate::error::{Error, Result};
 
 pub use degradation::{Blurred, Degradation, Downsampled, Masked};
+pub use holes::{Growing, depths};
+pub use kind::Kind;
 
 /// What a restoring network is told at a step: no noise, and the step as its time. A network that
 /// predicts the clean image sees the degraded one as it is.
@@ -21,6 +25,11 @@ pub fn level(step: usize) -> NoiseLevel {
         sigma: 0.0,
         timestep: step as f64,
     }
+}
+
+/// The levels of all steps but 0, what a network is trained at.
+pub fn training_levels(steps: usize) -> Vec<NoiseLevel> {
+    (1..=steps).map(level).collect()
 }
 
 /// The improved sampler (algorithm 2): `x <- x - D(x0, s) + D(x0, s - 1)` from the last step of

@@ -63,6 +63,8 @@ pub struct LossBatch {
     pub clean: Tensor<4>,
     /// Standard normal, shaped like `clean`.
     pub noise: Tensor<4>,
+    /// What the network sees instead of the noisy image, shaped like it: cold diffusion.
+    pub degraded: Option<Tensor<4>>,
     /// 1 = counts, `[batch, 1, height, width]`.
     pub mask: Tensor<4>,
     /// `[batch, conditioning_bands, height, width]`; the network's input is masked when given.
@@ -132,6 +134,7 @@ pub fn training(
     let LossBatch {
         clean,
         noise,
+        degraded,
         mask,
         conditioning,
         levels,
@@ -151,7 +154,10 @@ pub fn training(
         (masked / pixels.clone()).mean()
     };
 
-    let x = clean.clone() * image(&|l| l.alpha) + noise.clone() * image(&|l| l.sigma);
+    let x = match degraded {
+        Some(degraded) => degraded,
+        None => clean.clone() * image(&|l| l.alpha) + noise.clone() * image(&|l| l.sigma),
+    };
     let mut input = x.clone() * image(&|l| prediction.scaling(l).c_in);
     if let Some(conditioning) = conditioning {
         input = Tensor::cat(vec![input * mask.clone(), conditioning], 1);

@@ -1,6 +1,8 @@
 //! The ways to fill with an unconditional model, and images that are drawn anew.
 
 use super::*;
+use crate::diffusion::cold::Kind;
+use crate::diffusion::prediction::Prediction;
 use crate::diffusion::task::Task;
 
 fn with(method: Method) -> RestoreSettings {
@@ -13,7 +15,8 @@ fn with(method: Method) -> RestoreSettings {
 
 fn unconditional() -> Vec<Method> {
     let all = Method::ALL.into_iter();
-    all.filter(|m| *m != Method::Concat && (*m != Method::Dps || cfg!(feature = "autodiff")))
+    let own = |m: &Method| !matches!(m, Method::Concat | Method::Cold);
+    all.filter(|m| own(m) && (*m != Method::Dps || cfg!(feature = "autodiff")))
         .collect()
 }
 
@@ -80,6 +83,71 @@ fn a_method_must_suit_the_model() {
         assert_eq!(method.name().parse::<Method>().ok(), Some(method));
     }
     assert!("magic".parse::<Method>().is_err());
+}
+
+/// A model that undoes a degradation.
+fn cold(degradation: Kind, steps: usize) -> Model {
+    let mut model = model(Conditioning::None);
+    model.card.prediction = Prediction::X0;
+    model.card.task = Task::ColdDiffusion { degradation, steps };
+    model
+}
+
+#[test]
+fn cold_diffusion_fills_holes_in_the_steps_it_was_trained_with() {
+    let model = cold(Kind::Mask, 3);
+    let scene = Memory::new(3, 20, 37);
+    let run = |settings: &RestoreSettings| {
+        let (mut source, mut sink) = (scene.copy(), scene.copy());
+        let mut last = (0, 0);
+        let done = restore(&mut source, &mut sink, &model, settings, &mut |at| {
+            last = (at.done, at.total);
+            ControlFlow::Continue(())
+        });
+        done.map(|_| (sink.out, last))
+    };
+    let own = RestoreSettings {
+        steps: 3,
+        ..settings()
+    };
+    let (out, (done, total)) = run(&own).expect("fills");
+    assert_eq!(done, total);
+    let pixels = scene.mask.data.len();
+    let mut filled = 0;
+    for (i, value) in out.data.iter().enumerate() {
+        let (valid, hidden) = (scene.valid.data[i % pixels], scene.mask.data[i % pixels]);
+        let same = value.to_bits() == scene.image.data[i].to_bits();
+        assert!(same || !valid || hidden, "a clear pixel changed");
+        filled += usize::from(valid && hidden && !same);
+    }
+    assert!(filled > 0);
+    // No noise: every seed gives the same.
+    let other = RestoreSettings {
+        seed: 9,
+        ..own.clone()
+    };
+    let again = run(&other).expect("fills").0;
+    let bits = |image: &Raster| image.data.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(&again), bits(&out));
+
+    for (settings, word) in [
+        (
+            RestoreSettings {
+                steps: 4,
+                ..own.clone()
+            },
+            "steps",
+        ),
+        (with(Method::Sum), "cold"),
+    ] {
+        let error = run(&settings).expect_err(word).to_string();
+        assert!(error.contains(word), "{error}");
+    }
+    let blurs = cold(Kind::Blur, 3);
+    let (mut source, mut sink) = (scene.copy(), scene.copy());
+    let go_on = &mut |_| ControlFlow::Continue(());
+    let error = restore(&mut source, &mut sink, &blurs, &own, go_on).expect_err("no holes");
+    assert!(error.hint().is_some_and(|hint| hint.contains("--init")));
 }
 
 fn for_task(task: Task) -> Model {

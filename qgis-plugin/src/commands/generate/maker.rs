@@ -5,6 +5,7 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor};
 use npyz::{DType, NpyFile};
 use unclouded_core::checkpoint::Model;
+use unclouded_core::diffusion::cold;
 use unclouded_core::diffusion::denoiser::NoiseLevel;
 use unclouded_core::diffusion::network::Network;
 use unclouded_core::diffusion::sampler::{Options, Sampler};
@@ -90,9 +91,28 @@ impl Maker {
     /// Exit 2 for more steps than the model was trained with, or none.
     pub(super) fn levels(&self, steps: usize) -> Result<Vec<NoiseLevel>> {
         Ok(match self {
-            Maker::Own(model) => model.card.schedule.levels(steps, Spacing::default())?,
+            Maker::Own(model) => match model.card.task.cold() {
+                Some((_, steps)) => (0..=steps).rev().map(cold::level).collect(),
+                None => model.card.schedule.levels(steps, Spacing::default())?,
+            },
             Maker::Diffusers(model, _) => model.scheduler.levels(steps)?,
         })
+    }
+
+    /// The degradation the model undoes, and in how many steps.
+    pub(super) fn cold(&self) -> Option<(cold::Kind, usize)> {
+        match self {
+            Maker::Own(model) => model.card.task.cold(),
+            Maker::Diffusers(..) => None,
+        }
+    }
+
+    /// Name of the solver.
+    pub(super) fn solver(&self, sampler: Sampler) -> &'static str {
+        match self.cold() {
+            Some(_) => "cold diffusion",
+            None => sampler.name(),
+        }
     }
 
     /// What the solver is told besides.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
+use unclouded_core::diffusion::cold;
 use unclouded_core::generate::{GenerateSettings, Start};
 use unclouded_core::raster::normalize::TileNorm;
 use unclouded_core::raster::{Mask, Raster};
@@ -162,6 +163,9 @@ impl Plan {
             Some(name) => name.parse()?,
             None => sampler,
         };
+        if let Some((kind, own)) = maker.cold() {
+            check_cold(args, kind, own)?;
+        }
         let levels = maker.levels(args.steps.unwrap_or(steps))?;
         let class = maker.class(args.class.as_deref())?;
         let embedding = maker.embedding(args.embedding.as_deref())?;
@@ -226,6 +230,7 @@ impl Plan {
             class,
             guidance,
             start,
+            whole: maker.cold().is_some(),
             batch: args.batch,
         };
         settings.levels_run()?;
@@ -265,6 +270,29 @@ impl Plan {
         let values = self.embedding.clone()?;
         let length = values.len();
         Some(Tensor::from_data(TensorData::new(values, [length]), device))
+    }
+}
+
+/// A degradation is undone in its own steps, with the one sampler that does it.
+fn check_cold(args: &GenerateArgs, kind: cold::Kind, steps: usize) -> Result<()> {
+    let wrong = |what, expected: String, got: String| {
+        Err(Failure::mismatch(what, expected, got).hint(format!(
+            "the model undoes {} step by step, from the image of --init",
+            kind.name()
+        )))
+    };
+    match args {
+        GenerateArgs { init: None, .. } => {
+            wrong("--init", "the image to restore".into(), "none".into())
+        }
+        GenerateArgs {
+            steps: Some(asked), ..
+        } if *asked != steps => wrong("--steps", steps.to_string(), asked.to_string()),
+        GenerateArgs {
+            sampler: Some(name),
+            ..
+        } => wrong("--sampler", "none for this model".into(), name.clone()),
+        _ => Ok(()),
     }
 }
 
