@@ -52,7 +52,8 @@ export async function run() {
   };
   const onUpdate = ({ progress, preview }) => {
     if (preview) showPreview(preview);
-    if (progress) {
+    // The first step takes the shaders with it; the clock starts after it.
+    if (progress?.done) {
       clock ??= { at: performance.now(), done: progress.done };
       showProgress(progress, clock);
     }
