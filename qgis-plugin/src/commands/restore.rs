@@ -1,14 +1,16 @@
 //! `unclouded restore`: fill the masked pixels of a scene.
 
-use std::cell::{Cell, RefCell};
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Instant, SystemTime};
+
+mod bar;
 
 use serde_json::json;
 use unclouded_core::checkpoint::ModelCard;
 use unclouded_core::provenance::Provenance;
-use unclouded_core::restore::{self as core, Eta, RestoreSettings, Written};
+use unclouded_core::restore::{self as core, RestoreSettings, Written};
+
+use bar::Bar;
 
 use super::memory::{Load, MemoryPlan};
 use super::settings::{RestorePaths, core_settings};
@@ -464,55 +466,6 @@ fn folder(path: &Path) -> &Path {
     path.parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."))
-}
-
-/// Shows how far the survey and the core are, and passes the user's wish to stop on to it.
-struct Bar<'a> {
-    reporter: RefCell<&'a mut Reporter>,
-    format: &'a Format,
-    began: Instant,
-    /// Seconds from there to the last window of the survey.
-    surveying: Cell<f64>,
-    eta: RefCell<Option<Eta>>,
-}
-
-impl<'a> Bar<'a> {
-    fn new(reporter: &'a mut Reporter, format: &'a Format) -> Self {
-        Bar {
-            reporter: RefCell::new(reporter),
-            format,
-            began: Instant::now(),
-            surveying: Cell::new(0.0),
-            eta: RefCell::new(None),
-        }
-    }
-
-    /// The scene was read down to here.
-    fn surveyed(&self, row_end: usize) {
-        if self.eta.borrow().is_none() {
-            self.surveying.set(self.began.elapsed().as_secs_f64());
-            self.reporter.borrow_mut().advance(row_end as u64);
-        }
-    }
-
-    fn follow(&self, progress: core::Progress) -> ControlFlow<()> {
-        let mut reporter = self.reporter.borrow_mut();
-        let mut eta = self.eta.borrow_mut();
-        let eta = eta.get_or_insert_with(|| {
-            reporter.stage("fill", progress.total as u64);
-            let expected = self
-                .format
-                .expected(self.surveying.get(), progress.copied.total);
-            Eta::new(expected)
-        });
-        eta.observe(self.began.elapsed().as_secs_f64(), progress);
-        reporter.advance_by(progress.done as u64, eta.fraction(), eta.left());
-        if interrupt::requested() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    }
 }
 
 /// From band numbers (from 1, alpha included) to the core's (from 0, without alpha).
