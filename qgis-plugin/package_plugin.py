@@ -25,7 +25,12 @@ PLUGIN = REPO / "qgis-plugin" / "unclouded_qgis"
 SAMPLE = REPO / "tests" / "data" / "demo"
 NAME = "unclouded_qgis"
 REPOSITORY_LIMIT_BYTES = 25_000_000
-SAMPLE_FILES = ("punjab_20200823.tif", "punjab_20200823_mask.tif", "README.md")
+SAMPLE_FILES = (
+    "latium_20180705.tif",
+    "latium_20180705_mask.tif",
+    "latium_20181112.tif",
+    "README.md",
+)
 # The same files give the same ZIP: no times of this machine.
 TIME = (2020, 1, 1, 0, 0, 0)
 

@@ -97,9 +97,9 @@ def demo_data():
     folder = REPO / "tests/data/demo"
     names = [f"B{n:02}" for n in range(1, 9)] + ["B8A", "B09", "B10", "B11", "B12"]
     shares = {}
-    for date in ("20200604", "20200823"):
-        scene = gdal.Open(str(folder / f"punjab_{date}.tif"))
-        mask = gdal.Open(str(folder / f"punjab_{date}_mask.tif"))
+    for date in ("latium_20180705", "punjab_20200604", "punjab_20200823"):
+        scene = gdal.Open(str(folder / f"{date}.tif"))
+        mask = gdal.Open(str(folder / f"{date}_mask.tif"))
         found = [
             scene.GetRasterBand(i + 1).GetDescription()
             for i in range(scene.RasterCount)
@@ -110,9 +110,15 @@ def demo_data():
         )
         check(scene.GetProjection() == mask.GetProjection(), f"demo {date}: mask CRS")
         shares[date] = np.mean(mask.ReadAsArray() > 0)
+    reference = gdal.Open(str(folder / "latium_20181112.tif"))
+    cloudy = gdal.Open(str(folder / "latium_20180705.tif"))
     check(
-        0.20 <= shares["20200604"] <= 0.35,
-        f"transplanted mask covers {shares['20200604']:.0%}",
+        reference.GetGeoTransform() == cloudy.GetGeoTransform(),
+        "demo: two dates' grids",
+    )
+    check(
+        0.20 <= shares["punjab_20200604"] <= 0.35,
+        f"transplanted mask covers {shares['punjab_20200604']:.0%}",
     )
     return "demo scenes: " + ", ".join(f"{d} {s:.0%} masked" for d, s in shares.items())
 

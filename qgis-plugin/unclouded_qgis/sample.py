@@ -15,20 +15,23 @@ from . import styles
 from .compat import MESSAGE_WARNING, tr
 
 FOLDER = Path(__file__).resolve().parent / "sample"
-SCENE = FOLDER / "punjab_20200823.tif"
-MASK = FOLDER / "punjab_20200823_mask.tif"
-ATTRIBUTION = "SSL4EO-S12, CC BY 4.0, contains modified Copernicus Sentinel data 2020"
+SCENE = FOLDER / "latium_20180705.tif"
+MASK = FOLDER / "latium_20180705_mask.tif"
+REFERENCE = FOLDER / "latium_20181112.tif"
+ATTRIBUTION = (
+    "SEN12MS-CR-TS, CC BY 4.0, contains modified Copernicus Sentinel data 2018"
+)
 # Red, green, blue of the 13 bands, and the digital numbers shown as black and white.
-RGB, BLACK, WHITE = (4, 3, 2), 600, 2600
+RGB, BLACK, WHITE = (4, 3, 2), 700, 1950
 
 
 def open_sample(iface):
-    """Load scene and mask into a group of the project and open 'Remove clouds' for them.
+    """Load scene, mask and the other date into a group of the project and open 'Remove clouds' for them.
 
     Returns:
         The dialog, or None if the sample is not in this installation.
     """
-    if not (SCENE.exists() and MASK.exists()):
+    if not all(path.exists() for path in (SCENE, MASK, REFERENCE)):
         iface.messageBar().pushMessage(
             "unclouded",
             tr("The sample scene is not in this installation ({}).").format(FOLDER),
@@ -36,11 +39,13 @@ def open_sample(iface):
             10,
         )
         return None
-    scene = QgsRasterLayer(str(SCENE), tr("Punjab, 23 August 2020"))
-    style_true_colour(scene)
-    metadata = scene.metadata()
-    metadata.setRights([ATTRIBUTION])
-    scene.setMetadata(metadata)
+    scene = QgsRasterLayer(str(SCENE), tr("Latium, 5 July 2018"))
+    reference = QgsRasterLayer(str(REFERENCE), tr("Latium, 12 November 2018"))
+    for layer in (scene, reference):
+        style_true_colour(layer)
+        metadata = layer.metadata()
+        metadata.setRights([ATTRIBUTION])
+        layer.setMetadata(metadata)
     mask = QgsRasterLayer(str(MASK), tr("Clouds and shadows"))
     styles.Classes(
         [
@@ -51,17 +56,25 @@ def open_sample(iface):
     ).style(mask)
     project = QgsProject.instance()
     group = project.layerTreeRoot().insertGroup(0, tr("unclouded sample"))
-    for layer in (scene, mask):
+    for layer in (reference, scene, mask):
         project.addMapLayer(layer, False)
         group.insertLayer(0, layer)
-    group.findLayer(mask.id()).setItemVisibilityChecked(False)
+    for layer in (reference, mask):
+        group.findLayer(layer.id()).setItemVisibilityChecked(False)
     canvas = iface.mapCanvas()
     canvas.setDestinationCrs(scene.crs())
     canvas.setExtent(scene.extent())
     canvas.refresh()
     return open_dialog(
         "unclouded:removeclouds",
-        {"INPUT": scene, "MASK": mask, "MASK_VALUES": "1,2", "SEED": 1, "SAMPLES": 4},
+        {
+            "INPUT": scene,
+            "MASK": mask,
+            "MASK_VALUES": "1,2",
+            "REFERENCE": reference,
+            "SEED": 1,
+            "SAMPLES": 4,
+        },
     )
 
 

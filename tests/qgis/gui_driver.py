@@ -113,7 +113,7 @@ def picture(layers, extent, crs, height):
 
 def strip(layers):
     """Before, after and uncertainty side by side."""
-    scene = layers["Punjab, 23 August 2020"]
+    scene = layers["Latium, 5 July 2018"]
     after = layers["Scene without clouds"]
     parts = [
         ("Before", [scene]),
@@ -159,7 +159,7 @@ def look_at_results():
     layers = layers_by_name()
     REPORT["layers"] = sorted(layers)
     for key, name in (
-        ("scene", "Punjab, 23 August 2020"),
+        ("scene", "Latium, 5 July 2018"),
         ("output", "Scene without clouds"),
         ("uncertainty", "Uncertainty"),
         ("provenance", "Provenance"),

@@ -87,7 +87,8 @@ class Gui(unittest.TestCase):
         self.assertEqual(self.report["menu"], [True, True, True])
         self.assertIn("Remove clouds", self.report["title"])
         found = self.report["parameters"]
-        self.assertIn("Punjab", found["INPUT"])
+        self.assertRegex(found["INPUT"], r"Latium\D*5\D")
+        self.assertRegex(found["REFERENCE"], r"Latium\D*12\D")
         self.assertEqual(found["MASK_VALUES"], "1,2")
         self.assertEqual((found["SEED"], found["SAMPLES"]), ("1", "4"))
 

@@ -93,9 +93,11 @@ class Package(unittest.TestCase):
         for archive in (self.full, self.plain):
             text = archive.read("unclouded_qgis/sample/README.md").decode()
             self.assertIn("CC BY 4.0", text)
-            self.assertIn("modified Copernicus Sentinel data 2020", text)
-            for name in ("punjab_20200823.tif", "punjab_20200823_mask.tif"):
-                self.assertIn(f"unclouded_qgis/sample/{name}", archive.namelist())
+            self.assertIn("modified Copernicus Sentinel data 2018", text)
+            for name in ("20180705.tif", "20180705_mask.tif", "20181112.tif"):
+                self.assertIn(
+                    f"unclouded_qgis/sample/latium_{name}", archive.namelist()
+                )
 
     def test_licence_and_icon(self):
         self.assertIn(b"GNU GENERAL PUBLIC", self.full.read("unclouded_qgis/LICENSE"))

@@ -15,8 +15,8 @@ const web = dirname(dirname(fileURLToPath(import.meta.url)));
 const repo = dirname(web);
 const [pkg, out] = process.argv.slice(2).map((path) => resolve(path));
 const DEMO = join(repo, "tests/data/demo");
-const SCENE = "punjab_20200823.tif";
-const MASK = "punjab_20200823_mask.tif";
+const SCENE = "latium_20180705.tif";
+const MASK = "latium_20180705_mask.tif";
 
 /** The first model of core/src/models.rs, which is the default of every face. */
 function defaultModel() {
@@ -101,7 +101,7 @@ function licences(paths) {
     return `== ${name} ${number}, ${license}\n\n${file ? readFileSync(join(folder, file), "utf8") : ""}`;
   });
   const own = ["LICENSE", "LICENSE-MIT"].filter((file) => existsSync(join(repo, file))).map((file) => readFileSync(join(repo, file), "utf8"));
-  const sample = `== The sample scene\n\nSSL4EO-S12 (Wang et al. 2023), location 0000200, CC BY 4.0, stacked and resampled.\nContains modified Copernicus Sentinel data 2020.\n`;
+  const sample = `== The sample scene\n\nSEN12MS-CR-TS (Ebel et al. 2022), ROI 146 of 2017, patch 162, CC BY 4.0, tiled anew; the mask is this project's.\nContains modified Copernicus Sentinel data 2018.\n`;
   const training = card.training.data.map((data) => `${data.name}: ${data.licence}. ${data.attribution}`).join("\n");
   return [`unclouded\n\n${own.join("\n")}`, `== The model\n\nTrained by this project on\n${training}\n`, sample, ...texts].join("\n\n");
 }

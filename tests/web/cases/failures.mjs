@@ -57,13 +57,13 @@ async function wrongFiles(browser) {
   gdal("crop", SCENE, complex, 0, 0, 16, 16, "CFloat32");
   await refused(complex, /not supported/);
   // The scene before is still there.
-  assert.match(await page.textContent("#scene-about"), /punjab/);
+  assert.match(await page.textContent("#scene-about"), /latium/);
   const small = join(scratch, "small_mask.tif");
-  gdal("crop", demo("punjab_20200823_mask.tif"), small, 0, 0, 50, 50);
+  gdal("crop", demo("latium_20180705_mask.tif"), small, 0, 0, 50, 50);
   await page.setInputFiles("#mask-file", small);
-  await complaint(page, /mask has 50 x 50 pixels, the scene 264 x 264/);
+  await complaint(page, /mask has 50 x 50 pixels, the scene 256 x 256/);
   await fill(page, { "mask-values": "77" });
-  await page.setInputFiles("#mask-file", demo("punjab_20200823_mask.tif"));
+  await page.setInputFiles("#mask-file", demo("latium_20180705_mask.tif"));
   await complaint(page, /none of the values 77 .* it has 0, 1, 2/);
   await page.click("#mask-clear");
   await page.click("#run");

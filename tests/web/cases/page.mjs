@@ -10,8 +10,8 @@ async function opens(browser, note) {
   const { page, requests, problems, close } = await open(browser);
   note(`usable after ${await page.getAttribute("body", "data-usable")} ms`);
   assert.ok(await page.isEnabled("#run"), "the sample is ready to run");
-  assert.match(await page.textContent("#scene-about"), /264 x 264 pixels, 13 bands, uint16, EPSG:4326/);
-  assert.match(await page.textContent("#mask-count"), /66\.\d %/);
+  assert.match(await page.textContent("#scene-about"), /256 x 256 pixels, 13 bands, uint16, EPSG:4326/);
+  assert.match(await page.textContent("#mask-count"), /29\.\d %/);
   assert.match(await page.textContent("#bytes"), /model, \d\.\d MB/);
   const label = await engineReady(page, "cpu");
   assert.match(label, /CPU: this browser has no WebGPU/);
