@@ -83,10 +83,11 @@ async function hugeScene(browser, note) {
   await close();
 }
 
-/** PNG with a painted mask; the sample's clouds found by the page. */
+/** PNG with a painted mask; a scene's clouds found by the page. */
 async function picturesAndDetection(browser, note) {
   const { page, close } = await open(browser);
   await engineReady(page);
+  await openFile(page, SCENE);
   await fill(page, { grow: 3 });
   await page.click("#detect");
   await page.waitForFunction(() => /Clouds found/.test(document.getElementById("status").textContent));
