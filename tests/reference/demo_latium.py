@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-from demo_scene import BANDS, DESCRIPTIONS, disc, grow, without_specks
+from demo_scene import BANDS, DESCRIPTIONS, disc, grow, without_specks, write
 from scipy import ndimage
 
 # Digital numbers by which HOT = blue - red / 2 lies above what it is there on the clear date. A seed lies as far above
@@ -23,6 +23,8 @@ HOT_SEED, HOT_GROW, HOT_LOCAL, AROUND_PX = 95, 45, 65, 81
 # Share of the clear median in NIR and both SWIR bands below which ground is dark.
 SHADOW_SEED, SHADOW_GROW = 0.66, 0.80
 CLOUD_DILATE_PX, SHADOW_DILATE_PX = 5, 4
+# A quarter of the scene is a block of its files.
+BLOCK_PX = 128
 
 
 def read(path):
@@ -65,18 +67,6 @@ def classify(cloudy, clear, band):
     return np.where(cloud, 1, np.where(shadow, 2, 0)).astype(np.uint8)
 
 
-def write(path, planes, profile, descriptions, predictor):
-    """A tiled, deflated GeoTIFF with band descriptions."""
-    planes = np.asarray(planes)
-    with rasterio.open(
-        path, "w", driver="GTiff", height=planes.shape[1], width=planes.shape[2],
-        count=len(planes), dtype=planes.dtype, compress="deflate", zlevel=9,
-        predictor=predictor, tiled=True, blockxsize=128, blockysize=128, **profile,
-    ) as sink:  # fmt: skip
-        sink.write(planes)
-        sink.descriptions = tuple(descriptions)
-
-
 def main(cloudy_path, clear_path, out):
     out = Path(out)
     band = {name: index for index, name in enumerate(BANDS)}
@@ -84,9 +74,10 @@ def main(cloudy_path, clear_path, out):
     clear, _ = read(clear_path)
     for date, stack in (("20180705", cloudy), ("20181112", clear)):
         planes = stack.astype(np.uint16)
-        write(out / f"latium_{date}.tif", planes, profile, DESCRIPTIONS, 2)
+        write(out / f"latium_{date}.tif", planes, profile, DESCRIPTIONS, 2, BLOCK_PX)
     classes = classify(cloudy, clear, band)
-    write(out / "latium_20180705_mask.tif", [classes], profile, ["1 cloud 2 shadow"], 1)
+    path = out / "latium_20180705_mask.tif"
+    write(path, [classes], profile, ["1 cloud 2 shadow"], 1, BLOCK_PX)
     print(f"cloud {np.mean(classes == 1):.1%}, shadow {np.mean(classes == 2):.1%}")
 
 

@@ -177,13 +177,14 @@ def transplant(masks):
     return max(candidates, key=lambda item: ndimage.label(item[1])[1])
 
 
-def write(path, planes, profile, descriptions, predictor):
+def write(path, planes, profile, descriptions, predictor, block_px=144):
     """A tiled, deflated GeoTIFF with band descriptions."""
     planes = np.asarray(planes)
+    count, height, width = planes.shape
     with rasterio.open(
-        path, "w", driver="GTiff", height=SIZE_PX, width=SIZE_PX, count=len(planes),
+        path, "w", driver="GTiff", height=height, width=width, count=count,
         dtype=planes.dtype, compress="deflate", zlevel=9, predictor=predictor, tiled=True,
-        blockxsize=144, blockysize=144, **profile,
+        blockxsize=block_px, blockysize=block_px, **profile,
     ) as sink:  # fmt: skip
         sink.write(planes)
         sink.descriptions = tuple(descriptions)
