@@ -6,8 +6,9 @@ mod golden;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use golden::{bytes, max_abs_diff};
+use burn::tensor::{Device, Int, Tensor};
+use golden::bytes;
+use golden::network::{compared, tensor};
 use serde_json::Value;
 use unclouded_core::diffusion::denoiser::{Denoiser, LargeVariance};
 use unclouded_core::diffusion::network::{Network, NetworkDenoiser};
@@ -15,7 +16,7 @@ use unclouded_core::diffusion::noise::NoiseSource;
 use unclouded_core::diffusion::sampler;
 use unclouded_core::diffusion::threshold::Thresholded;
 use unclouded_core::interop::diffusers::{DiffusersModel, FolderFiles, Variance};
-use unclouded_core::params::{self, Array, Arrays, Storage};
+use unclouded_core::params::{self, Arrays, Storage};
 use unclouded_core::unet::diffusers::ClassEmbedding;
 
 const TOLERANCE: f64 = 1e-4;
@@ -30,18 +31,6 @@ const NETWORKS: [&str; 6] = [
 
 fn golden_arrays() -> (Arrays, HashMap<String, String>) {
     params::from_bytes(&bytes("diffusers_unet")).unwrap()
-}
-
-fn tensor<const D: usize>(array: &Array) -> Tensor<D> {
-    let data = TensorData::new(array.values.clone(), array.shape.clone());
-    Tensor::from_data(data, &Device::flex())
-}
-
-fn compared<const D: usize>(got: Tensor<D>, expected: &Array) -> f64 {
-    assert_eq!(got.dims().to_vec(), expected.shape);
-    let got: Vec<f64> = got.into_data().iter::<f64>().collect();
-    let expected: Vec<f64> = expected.values.iter().map(|v| f64::from(*v)).collect();
-    max_abs_diff(&got, &expected)
 }
 
 /// The folder diffusers would have written for a golden network.

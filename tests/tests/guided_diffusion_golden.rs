@@ -5,30 +5,18 @@ mod golden;
 
 use std::ops::ControlFlow;
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use golden::max_abs_diff;
+use burn::tensor::{Device, Int, Tensor};
+use golden::network::{compared, tensor};
 use unclouded_core::diffusion::network::{Network, NetworkDenoiser};
 use unclouded_core::diffusion::noise::NoiseSource;
 use unclouded_core::diffusion::sampler::{self, Sampler};
 use unclouded_core::diffusion::threshold::Thresholded;
 use unclouded_core::interop::diffusers::{DiffusersModel, FolderFiles, Variance};
 use unclouded_core::interop::guided_diffusion;
-use unclouded_core::params::{Array, Arrays};
+use unclouded_core::params::Arrays;
 use unclouded_tests::guided_diffusion::{file, flags, golden as golden_arrays, state_dict};
 
 const TOLERANCE: f64 = 1e-4;
-
-fn tensor<const D: usize>(array: &Array) -> Tensor<D> {
-    let data = TensorData::new(array.values.clone(), array.shape.clone());
-    Tensor::from_data(data, &Device::flex())
-}
-
-fn compared<const D: usize>(got: Tensor<D>, expected: &Array) -> f64 {
-    assert_eq!(got.dims().to_vec(), expected.shape);
-    let got: Vec<f64> = got.into_data().iter::<f64>().collect();
-    let expected: Vec<f64> = expected.values.iter().map(|v| f64::from(*v)).collect();
-    max_abs_diff(&got, &expected)
-}
 
 fn load(name: &str) -> DiffusersModel {
     let bytes = file(&state_dict(name));

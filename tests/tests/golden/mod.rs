@@ -1,6 +1,7 @@
 //! Reads the golden arrays of `data/`, made by the scripts in `reference/`.
 #![allow(dead_code)] // every test reads its own kinds
 
+pub mod network;
 pub mod problem;
 pub mod table;
 
