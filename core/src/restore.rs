@@ -24,6 +24,7 @@ mod settings;
 mod survey;
 #[cfg(test)]
 mod tests;
+mod texture;
 mod view;
 
 use std::ops::ControlFlow;
@@ -40,6 +41,7 @@ pub use redraw::redraw_async;
 pub use scratch::{MemoryScratch, Scratch};
 pub use segments::{tiles_in_flight, widest_segment_px};
 pub use settings::{RestoreSettings, Written};
+pub use texture::texture_bytes;
 
 use crate::checkpoint::{Conditioning, Model};
 use crate::diffusion::schedule::Spacing;
@@ -53,6 +55,7 @@ use pause::Pause;
 use predict::{Tile, normalization, residuals};
 use progress::Meter;
 use survey::Survey;
+use texture::{Surroundings, Textures};
 use view::View;
 
 /// What a run did.
@@ -104,6 +107,7 @@ pub async fn restore_async(
     let (height, width) = source.size();
     settings::check(settings, source.bands(), model)?;
     settings::check_fills(model)?;
+    settings::check_written(settings, source.reference_bands())?;
     let tiling = Tiling::new(height, width, settings.tile_px, settings.overlap_px)?;
     let levels = model
         .card
@@ -142,6 +146,11 @@ pub async fn restore_async(
         recalled,
         progress,
     );
+    let mut textures =
+        (settings.written == Written::Texture).then(|| Textures::new(&tiling, guides.bands.len()));
+    if textures.is_some() {
+        meter.expect_textures();
+    }
     let estimate = match survey.small.as_ref().filter(|small| small.is_wanted()) {
         Some(small) => {
             let mut part = meter.before();
@@ -170,7 +179,13 @@ pub async fn restore_async(
         written: Written::Sample,
         ..settings.clone()
     };
-    blender.drop_rows(tiling.finished(first).row);
+    let forget = |textures: &mut Option<Textures>, blender: &mut Blender, row_end: usize| {
+        blender.drop_rows(row_end);
+        if let Some(textures) = textures {
+            textures.drop_rows(row_end);
+        }
+    };
+    forget(&mut textures, &mut blender, tiling.finished(first).row);
     for row in first..tiling.rows() {
         let finished = tiling.finished(row);
         let mut rows = match row < recalled {
@@ -185,11 +200,16 @@ pub async fn restore_async(
         let mut sample = rows.clone().filter(|_| sink.wants_sample());
         for group in segments::groups(&survey.tiles(&tiling, row), fill::REACH_PX + reach_px) {
             let (mut tiles, mut parts): (Vec<Tile>, Vec<Part>) = (Vec::new(), Vec::new());
+            let mut surroundings: Vec<Surroundings> = Vec::new();
             for segment in &group {
                 let filled = segment.window().grow(fill::REACH_PX, height, width);
                 let context = filled.grow(reach_px, height, width);
                 let view = View::read(source, context, filled, &plan)?;
                 tiles.extend(segment.tiles.iter().map(|window| view.tile(*window, &plan)));
+                if textures.is_some() {
+                    let around = |window: &Window| view.surroundings(*window, (height, width));
+                    surroundings.extend(segment.tiles.iter().map(around));
+                }
                 let part = Window {
                     col: segment.finishes.0,
                     width: segment.finishes.1 - segment.finishes.0,
@@ -227,9 +247,20 @@ pub async fn restore_async(
             for (tile, planes) in tiles.iter().zip(&ensembles) {
                 blender.add(tile.window, planes);
             }
+            if let Some(textures) = &mut textures {
+                for (ground, planes) in surroundings.into_iter().zip(&ensembles) {
+                    textures.add(ground, planes, &plan, settings);
+                    meter.textured()?;
+                    Pause::new().await;
+                }
+            }
             if let Some(rows) = &mut rows {
                 for part in &parts {
-                    let blended = blender.read(part.window);
+                    let mut blended = blender.read(part.window);
+                    if let Some(textures) = &textures {
+                        // One more member, which is what is written.
+                        blended.values.extend(textures.read(part.window));
+                    }
                     compose::compose(&plan, settings, part, &blended, rows);
                     if let Some(sample) = &mut sample {
                         compose::compose(&plan, &first_member, part, &blended, sample);
@@ -237,7 +268,7 @@ pub async fn restore_async(
                 }
             }
         }
-        blender.drop_rows(finished.row_end());
+        forget(&mut textures, &mut blender, finished.row_end());
         if let Some(sample) = sample {
             sink.sample(finished, sample.image)?;
         }

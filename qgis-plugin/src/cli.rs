@@ -251,19 +251,6 @@ pub struct RestoreArgs {
     )]
     pub bands: Option<Vec<usize>>,
 
-    /// Write the mean of the samples, or one of them
-    ///
-    /// The mean is closest to the truth, and smooth where little is known; a sample has the
-    /// texture of ground and is farther from it.
-    #[arg(
-        long,
-        value_enum,
-        value_name = "W",
-        default_value_t,
-        help_heading = "Model"
-    )]
-    pub write: WriteChoice,
-
     /// Also write the standard deviation of the samples, in the scene's units
     #[arg(long, value_name = "U.tif", help_heading = "More outputs")]
     pub uncertainty: Option<PathBuf>,
@@ -338,6 +325,21 @@ pub struct RunArgs {
     /// A model that came with the program, or a checkpoint file
     #[arg(long, value_name = "NAME|PATH", help_heading = "Model")]
     pub model: Option<String>,
+
+    /// Take the mean of the samples, one of them, or the mean textured with the scene's ground
+    ///
+    /// The mean is closest to the truth, and smooth where little is known. A sample is what the
+    /// network makes of it; a texture is drawn from pieces of the visible ground around the hole
+    /// and looks like the scene. Both are farther from the truth than the mean. A texture takes
+    /// tiles of 256 pixels unless told otherwise, and no --reference.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "W",
+        default_value_t,
+        help_heading = "Model"
+    )]
+    pub write: WriteChoice,
 
     /// Steps and samples at once: fast, balanced or best
     ///
@@ -424,6 +426,8 @@ pub enum WriteChoice {
     Mean,
     /// The first of them
     Sample,
+    /// Their mean, drawn anew from pieces of the visible ground
+    Texture,
 }
 
 /// How much computing goes into a fill (`--quality`).

@@ -40,18 +40,17 @@ impl NoiseSource for SceneNoise {
     fn draw(&mut self, draw: usize, device: &Device) -> Tensor<4> {
         let (height, width) = self.size;
         let mut values = Vec::with_capacity(self.items.len() * self.bands * height * width);
-        let mut noise = Vec::with_capacity(height * width);
         for ((sample, window), turn) in self.items.iter().zip(&self.turns) {
             let sign = if sample % 2 == 0 { 1.0 } else { -1.0 };
             for band in 0..self.bands {
-                noise.clear();
-                let plane = key(&[self.seed, sample / 2, draw as u64, band as u64]);
-                for row in window.row..window.row + height {
-                    for col in window.col..window.col + width {
-                        let bits = mix(plane ^ mix(((row as u64) << 32) | col as u64));
-                        noise.push(sign * gaussian(bits));
-                    }
-                }
+                let plane = [self.seed, sample / 2, draw as u64, band as u64];
+                let area = Window {
+                    height,
+                    width,
+                    ..*window
+                };
+                let mut noise = gaussian_window(&plane, area);
+                noise.iter_mut().for_each(|value| *value *= sign);
                 turn_into(&noise, height, width, *turn, &mut values);
             }
         }
@@ -66,6 +65,25 @@ pub fn gaussian_stream(parts: &[u64], count: usize) -> Vec<f32> {
     (0..count as u64)
         .map(|i| gaussian(mix(stream ^ mix(i))))
         .collect()
+}
+
+/// Standard normal values of the plane named by `parts`, one for each pixel of a window: windows
+/// that overlap see the same ones.
+pub fn gaussian_window(parts: &[u64], window: Window) -> Vec<f32> {
+    let plane = key(parts);
+    let pixels = (window.row..window.row_end())
+        .flat_map(|row| (window.col..window.col_end()).map(move |col| (row, col)));
+    let value = |(row, col)| gaussian(at(plane, row, col));
+    pixels.map(value).collect()
+}
+
+/// Random bits of one pixel of the plane named by `parts`.
+pub fn key_at(parts: &[u64], row: usize, col: usize) -> u64 {
+    at(key(parts), row, col)
+}
+
+fn at(plane: u64, row: usize, col: usize) -> u64 {
+    mix(plane ^ mix(((row as u64) << 32) | col as u64))
 }
 
 /// Folds several numbers into one key; order matters.

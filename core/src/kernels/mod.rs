@@ -20,7 +20,7 @@ mod flex;
 #[cfg_attr(not(feature = "autodiff"), allow(dead_code))] // gradients
 mod group_norm;
 mod matmul;
-mod par;
+pub(crate) mod par;
 mod self_test;
 mod simd;
 mod stock;

@@ -36,7 +36,7 @@ pub(super) fn threads() -> usize {
 }
 
 /// Calls `task(0..count)`, each once, in any order and on any processor.
-pub(super) fn for_each(count: usize, task: impl Fn(usize) + Send + Sync) {
+pub(crate) fn for_each(count: usize, task: impl Fn(usize) + Send + Sync) {
     #[cfg(feature = "parallel")]
     if count > 1 && threads() > 1 {
         use rayon::iter::{IntoParallelIterator, ParallelIterator};
@@ -47,7 +47,7 @@ pub(super) fn for_each(count: usize, task: impl Fn(usize) + Send + Sync) {
 }
 
 /// Lends the calling thread's scratch memory: at least `len` f32 of any content.
-pub(super) fn with_scratch<R>(len: usize, use_it: impl FnOnce(&mut [f32]) -> R) -> R {
+pub(crate) fn with_scratch<R>(len: usize, use_it: impl FnOnce(&mut [f32]) -> R) -> R {
     thread_local! {
         static SCRATCH: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
     }

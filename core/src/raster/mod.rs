@@ -12,6 +12,7 @@ pub mod soften;
 pub mod spectral;
 pub mod summed_area;
 pub mod tension;
+pub mod texture;
 pub mod tiler;
 pub mod turn;
 

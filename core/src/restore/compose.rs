@@ -47,7 +47,7 @@ pub(super) fn as_read(window: Window, read: SceneWindow, samples: usize) -> Fill
 }
 
 /// Replaces the holes of a part by smooth fill + residual of the mean or of one member, with the
-/// standard deviation over all.
+/// standard deviation over all. Where a texture is written, it follows the members in `blended`.
 pub(super) fn compose(
     plan: &Plan,
     settings: &RestoreSettings,
@@ -87,6 +87,7 @@ pub(super) fn compose(
             let residual = match settings.written {
                 Written::Mean => mean,
                 Written::Sample => of(0),
+                Written::Texture => of(samples),
             };
             image.data[band * all + to] = (part.smooth.data[at(band)] + residual).clamp(low, high);
             if let Some(std) = std {
@@ -111,7 +112,7 @@ pub(super) fn compose(
 
 /// Mean and variance over the ensemble. Antithetic members fix the mean rather than estimate
 /// it, so no degree of freedom is lost: the divisor is n.
-fn moments(samples: usize, of: &dyn Fn(usize) -> f32) -> (f32, f32) {
+pub(super) fn moments(samples: usize, of: &dyn Fn(usize) -> f32) -> (f32, f32) {
     let n = samples as f32;
     let mean = (0..samples).map(of).sum::<f32>() / n;
     let variance = (0..samples).map(|s| (of(s) - mean).powi(2)).sum::<f32>() / n;

@@ -1,6 +1,6 @@
 //! How long a run will go on, from how long each kind of work has taken so far.
 //!
-//! Reading, sampling and copying are timed one by one: a scene may begin with a coarse pass that
+//! Reading, sampling, texturing and copying are timed one by one: a scene may begin with a coarse pass that
 //! writes nothing, with clear rows that are only copied, or with its only clouds, so that the time
 //! a step or a row took on average says little about the ones that follow. What has not happened
 //! yet counts with what it is expected to cost. Tiles of a coarser scale come from a scratch: where
@@ -25,8 +25,8 @@ pub struct Eta {
     began: Option<f64>,
     now: f64,
     at: Progress,
-    /// Seconds spent on reading, sampling, copying.
-    spent: [f64; 3],
+    /// Seconds spent on each of the [`shares`].
+    spent: [f64; KINDS],
     fraction: f64,
 }
 
@@ -38,7 +38,7 @@ impl Eta {
             began: None,
             now: 0.0,
             at: Progress::default(),
-            spent: [0.0; 3],
+            spent: [0.0; KINDS],
             fraction: 0.0,
         }
     }
@@ -89,8 +89,10 @@ impl Eta {
 }
 
 /// Place of what [`Progress::copied`] counts.
-const COPIED: usize = 2;
+const COPIED: usize = 3;
+/// Kinds of work.
+const KINDS: usize = 4;
 
-fn shares(at: &Progress) -> [Share; 3] {
-    [at.read, at.sampled, at.copied]
+fn shares(at: &Progress) -> [Share; KINDS] {
+    [at.read, at.sampled, at.textured, at.copied]
 }

@@ -22,6 +22,8 @@ pub struct Progress {
     /// Pixels of tiles that went through a sampler step, once for each step and member, those of
     /// coarser scales included.
     pub sampled: Share,
+    /// Pixels of tiles that were textured, where that was asked for.
+    pub textured: Share,
     /// Pixels of the rows that are finished, once when they were read and once when the sink took
     /// them. Those of coarser scales do not count: they are few and go elsewhere.
     pub copied: Share,
@@ -79,9 +81,15 @@ impl<'a> Meter<'a> {
             total: tiles * units,
             read: Share::of(tiles * tile),
             sampled: Share::of(tiles * units * tile),
+            textured: Share::of(0),
             copied: Share::of(2 * rows * tiling.width),
         };
         Self { at, tile, report }
+    }
+
+    /// The tiles that are read will be textured, too.
+    pub fn expect_textures(&mut self) {
+        self.at.textured.total = self.at.read.total;
     }
 
     /// The work begins.
@@ -113,6 +121,15 @@ impl<'a> Meter<'a> {
         (self.report)(self.at)
     }
 
+    /// A tile was textured.
+    ///
+    /// # Errors
+    /// As [`Meter::begin`].
+    pub fn textured(&mut self) -> Result<()> {
+        self.at.textured.done += self.tile as u64;
+        self.begin()
+    }
+
     /// Rows of so many pixels were read, or are with the sink.
     ///
     /// # Errors
@@ -131,6 +148,7 @@ impl<'a> Meter<'a> {
                 total: own.total + part.total,
                 read: own.read.plus(part.read),
                 sampled: own.sampled.plus(part.sampled),
+                textured: own.textured,
                 copied: own.copied,
             };
             (self.report)(self.at)

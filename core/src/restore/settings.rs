@@ -16,8 +16,11 @@ pub enum Written {
     /// The mean: closest to the truth on average, and smooth where little is known.
     #[default]
     Mean,
-    /// The first member: textured as ground is, and farther from the truth.
+    /// The first member: textured as the network's samples are, and farther from the truth.
     Sample,
+    /// The mean, drawn anew from pieces of the visible ground
+    /// ([`texture`](crate::raster::texture)): looks like the scene, and is as far from the truth.
+    Texture,
 }
 
 impl Written {
@@ -26,6 +29,7 @@ impl Written {
         match self {
             Written::Mean => "mean",
             Written::Sample => "sample",
+            Written::Texture => "texture",
         }
     }
 }
@@ -157,6 +161,22 @@ pub(super) fn check(settings: &RestoreSettings, bands: usize, model: &Model) -> 
         });
     }
     Ok(())
+}
+
+/// Whether what is to be written can be, with a reference of so many bands.
+///
+/// # Errors
+/// [`Error::Setting`].
+pub(super) fn check_written(settings: &RestoreSettings, reference_bands: usize) -> Result<()> {
+    if settings.written != Written::Texture || reference_bands == 0 {
+        return Ok(());
+    }
+    Err(Error::Setting {
+        what: "write",
+        expected: "mean or sample, where there is a reference".into(),
+        got: settings.written.name().into(),
+        hint: "with another date the mean has its structure, which a texture would blur",
+    })
 }
 
 /// Whether the model is one that fills holes.

@@ -23,6 +23,7 @@ mod guided;
 mod methods;
 mod previews;
 mod resume;
+mod texture;
 
 /// A tiny network whose output is far from zero, through a checkpoint and back.
 fn model(conditioning: Conditioning) -> Model {

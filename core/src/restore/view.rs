@@ -2,6 +2,7 @@
 
 use super::coarse::{Enlarged, Estimate};
 use super::predict::{Tile, tile_norm};
+use super::texture::{self, Surroundings};
 use super::{Plan, SceneSource, SceneWindow};
 use crate::error::Result;
 use crate::raster::guide::{self, Guide};
@@ -94,6 +95,28 @@ impl View {
             reference,
             visible,
         })
+    }
+
+    /// What a tile is textured from.
+    pub fn surroundings(&self, tile: Window, scene: (usize, usize)) -> Surroundings {
+        let window = texture::around(tile, scene);
+        let local = window.relative_to(self.context);
+        let inside = |row: usize, col: usize| tile.contains(window.row + row, window.col + col);
+        let spread = match &self.coarse {
+            Some(delta) => delta.std.crop(local),
+            None => Raster::new(self.guides.bands, window.height, window.width),
+        };
+        let holes = self.holes.crop(local);
+        Surroundings {
+            tile,
+            window,
+            estimate: self.guides.crop(local),
+            spread,
+            visible: self.visible.crop(local),
+            drawn: Mask::from_fn(window.height, window.width, |row, col| {
+                holes.at(row, col) && inside(row, col)
+            }),
+        }
     }
 
     /// One tile as the network sees it.

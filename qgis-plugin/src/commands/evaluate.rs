@@ -16,7 +16,7 @@ use self::plot::Strip;
 use self::report::{Method, Report};
 use self::save::Folders;
 use self::uncertainty::Uncertainty;
-use super::settings::{check_output, check_run, core_settings, ending};
+use super::settings::{check_output, check_run, check_write, core_settings, ending};
 use crate::cli::EvaluateArgs;
 use crate::device;
 use crate::failure::{Exit, Failure, Result};
@@ -56,6 +56,7 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
     let folders = Folders::prepare(own, all, &images, &inputs)?;
     let device = device::choose(args.run.device)?;
     let model = checkpoint.load(&device.device)?;
+    check_write(&args.run, args.reference.as_ref())?;
     let settings = core_settings(&args.run, &card, Vec::new(), 1, None)?;
     if args.plot.is_some() && settings.samples < 2 {
         return Err(Failure::mismatch("--plot", "at least 2 --samples", "1")

@@ -6,7 +6,9 @@
 //! of the resident set on scenes of 1098 to 10980 pixels.
 
 use unclouded_core::checkpoint::ModelCard;
-use unclouded_core::restore::{RestoreSettings, tiles_in_flight, widest_segment_px};
+use unclouded_core::restore::{
+    RestoreSettings, Written, texture_bytes, tiles_in_flight, widest_segment_px,
+};
 
 use crate::failure::{Failure, Result};
 use crate::gdal_io::scene::SceneInfo;
@@ -106,6 +108,10 @@ impl Load<'_> {
         let base = self.card.architecture.base_channels;
         let stem = self.card.architecture.stem.max(1);
         let network = batch * (tile / stem).pow(2) * base * MAPS * FLOAT;
+        let textures = match settings.written {
+            Written::Texture => texture_bytes(tile, guides),
+            Written::Mean | Written::Sample => 0,
+        };
         let masks = info.width * info.height / 6;
         PROGRAM
             + 3 * self.checkpoint_bytes
@@ -113,6 +119,7 @@ impl Load<'_> {
             + blocks
             + flight
             + network
+            + textures
             + masks
     }
 }

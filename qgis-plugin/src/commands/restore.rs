@@ -8,14 +8,14 @@ mod bar;
 use serde_json::json;
 use unclouded_core::checkpoint::ModelCard;
 use unclouded_core::provenance::Provenance;
-use unclouded_core::restore::{self as core, RestoreSettings, Written};
+use unclouded_core::restore::{self as core, RestoreSettings};
 
 use bar::Bar;
 
 use super::memory::{Load, MemoryPlan};
 use super::settings::{RestorePaths, core_settings};
 use super::{dry_run, run_key};
-use crate::cli::{RestoreArgs, WriteChoice};
+use crate::cli::RestoreArgs;
 use crate::device::{self, Chosen};
 use crate::failure::{Exit, Failure, Result};
 use crate::gdal_io::background::{Background, Files};
@@ -146,12 +146,8 @@ impl Job {
             &card,
             model_bands,
             least_samples,
-            Some(scene.info.dtype),
+            Some(&scene.info),
         )?;
-        settings.written = match args.write {
-            WriteChoice::Mean => Written::Mean,
-            WriteChoice::Sample => Written::Sample,
-        };
         let device = device::choose(args.run.device)?;
         let reference_bands = match &paths.reference {
             Some((path, _)) => Scene::open(path, "reference")?.data_bands().len(),

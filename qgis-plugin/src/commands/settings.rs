@@ -2,21 +2,26 @@
 
 use std::path::{Path, PathBuf};
 
-use unclouded_core::checkpoint::ModelCard;
+use unclouded_core::checkpoint::{Defaults, ModelCard};
 use unclouded_core::diffusion::sampler::Sampler;
-use unclouded_core::restore::{Method, RestoreSettings};
+use unclouded_core::restore::{Method, RestoreSettings, Written};
 
-use crate::cli::{Quality, RestoreArgs, RunArgs};
+use crate::cli::{Quality, RestoreArgs, RunArgs, WriteChoice};
 use crate::failure::{Failure, Result};
 use crate::gdal_io::dtype::DataType;
 use crate::gdal_io::journal::Journal;
 use crate::gdal_io::mask::request::MaskRequest;
 use crate::gdal_io::pending;
+use crate::gdal_io::scene::SceneInfo;
 
 /// More samples than this are a typing error.
 const MOST_SAMPLES: usize = 1024;
 /// More steps than this are a typing error; DDPM was made for 1000.
 const MOST_STEPS: usize = 1000;
+/// Side of the tiles a texture is drawn in: a few fields or streets wide; and the largest scene
+/// that is one tile.
+const TEXTURE_TILE_PX: usize = 256;
+const TEXTURE_SCENE_PX: usize = 384;
 /// Larger tiles do not fit any memory.
 const LARGEST_TILE_PX: usize = 4096;
 
@@ -51,6 +56,7 @@ impl RestorePaths {
                     .hint("the uncertainty is the spread of several samples; try --samples 8"),
             );
         }
+        check_write(&args.run, args.reference.as_ref())?;
         let mask = MaskRequest {
             path: args.mask.clone(),
             from: args.mask_from,
@@ -169,6 +175,30 @@ pub fn check_run(run: &RunArgs) -> Result<()> {
     Ok(())
 }
 
+/// Side of the tiles to take unless the user says it: a texture wants to see more ground at once
+/// than the network, and a small scene whole.
+fn usual_tile_px(run: &RunArgs, defaults: &Defaults, scene: Option<&SceneInfo>) -> usize {
+    if run.write != WriteChoice::Texture {
+        return defaults.tile_px;
+    }
+    let side = scene.map(|scene| scene.width.max(scene.height));
+    let side = side.filter(|side| *side <= TEXTURE_SCENE_PX);
+    side.unwrap_or(TEXTURE_TILE_PX).max(defaults.tile_px)
+}
+
+/// Fails where a texture is asked for and there is a reference.
+///
+/// # Errors
+/// Exit 2.
+pub fn check_write(run: &RunArgs, reference: Option<&PathBuf>) -> Result<()> {
+    if run.write != WriteChoice::Texture || reference.is_none() {
+        return Ok(());
+    }
+    let expected = "mean or sample, where there is a --reference";
+    Err(Failure::mismatch("--write", expected, "texture")
+        .hint("with another date the mean has its structure: leave --write out"))
+}
+
 /// The core's settings: what the user gave, else what the model's card says.
 ///
 /// # Errors
@@ -178,10 +208,11 @@ pub fn core_settings(
     card: &ModelCard,
     model_bands: Vec<usize>,
     least_samples: usize,
-    dtype: Option<DataType>,
+    scene: Option<&SceneInfo>,
 ) -> Result<RestoreSettings> {
     let defaults = &card.defaults;
-    let tile_px = run.tile_px.unwrap_or(defaults.tile_px);
+    let usual_px = usual_tile_px(run, defaults, scene);
+    let tile_px = run.tile_px.unwrap_or(usual_px);
     // A smaller tile than the model's keeps the model's share of overlap.
     let overlap_px = run
         .overlap_px
@@ -213,7 +244,12 @@ pub fn core_settings(
         sampler,
         seed: run.seed,
         model_bands,
-        reflectance_scale: dtype.and_then(reflectance_scale),
+        written: match run.write {
+            WriteChoice::Mean => Written::Mean,
+            WriteChoice::Sample => Written::Sample,
+            WriteChoice::Texture => Written::Texture,
+        },
+        reflectance_scale: scene.and_then(|scene| reflectance_scale(scene.dtype)),
         ..RestoreSettings::default()
     })
 }

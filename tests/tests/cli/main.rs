@@ -22,4 +22,5 @@ mod run;
 mod scene;
 mod storage;
 mod tasks;
+mod texture;
 mod train;

@@ -140,6 +140,7 @@ fn nothing_is_said_before_the_network_was_timed() {
         total: 4,
         read: share(0, 10),
         sampled: share(0, 40),
+        textured: share(0, 0),
         copied: share(0, 100),
     };
     eta.observe(3.0, begin);

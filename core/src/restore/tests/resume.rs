@@ -3,10 +3,10 @@
 use super::*;
 
 /// A sink that has some rows already.
-struct Resumed {
-    memory: Memory,
+pub(super) struct Resumed {
+    pub memory: Memory,
     /// Rows of the scene that an earlier run finished.
-    finished: usize,
+    pub finished: usize,
 }
 
 impl SceneSink for Resumed {

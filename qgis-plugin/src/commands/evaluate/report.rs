@@ -66,6 +66,7 @@ impl Report {
             settings: json!({
                 "clear": args.clear, "masks": args.masks, "reference": args.reference, "seed": settings.seed,
                 "samples": settings.samples, "steps": settings.steps,
+                "write": settings.written.name(),
                 "method": settings.method_for(card).name(),
                 "sampler": settings.sampler.name(), "tile_px": settings.tile_px,
                 "overlap_px": settings.overlap_px, "device": device,
