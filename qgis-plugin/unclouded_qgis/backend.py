@@ -34,7 +34,8 @@ class Backend:
     Attributes:
         path: where it is.
         version: as it says, e.g. "0.1.0".
-        options: long options by command, e.g. {"restore": {"--mask", ...}}.
+        options: long options by command, and those with each value the help lists,
+            e.g. {"restore": {"--mask", "--write", "--write=mean", ...}}.
         environment: variables it needs beyond ours.
         models: names of the models inside it, its default first.
     """
@@ -170,14 +171,27 @@ def _ask(path, state):
     for command in commands:
         if command in ("restore", "mask", "info"):
             text = _help([path, command, "--help"], environment)
-            options[command] = frozenset(
-                re.findall(r"^ +(?:-\w, )?(--[a-z][a-z-]*)", text, re.MULTILINE)
-            )
+            options[command] = _options(text)
     # It names its models when it is asked for one it does not have.
     _, text = _run([path, "info", "no-such-model.safetensors"], environment)
     named = re.search(r"bundled model \(([\w, .-]+)\)", text)
     models = tuple(re.split(r",\s*", named.group(1))) if named else ()
     return Backend(path, version, options, environment, models)
+
+
+def _options(text):
+    """What a help text says there is: --write, and --write=mean for a value in its list."""
+    found, option = set(), ""
+    for line in text.splitlines():
+        # Farther right stands prose, which may name other options.
+        heading = re.match(r" {2,6}(?:-\w, )?(--[a-z][a-z-]*)", line)
+        value = re.match(r" +- ([\w-]+)(?::|$)", line)
+        if heading:
+            option = heading.group(1)
+            found.add(option)
+        elif value and option:
+            found.add(f"{option}={value.group(1)}")
+    return frozenset(found)
 
 
 def _help(command, environment):

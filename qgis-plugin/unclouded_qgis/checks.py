@@ -201,6 +201,16 @@ def _settings(algorithm, parameters, context, program, scene):
     method = algorithm.choice(parameters, "METHOD", context)
     if method != "default":
         program.require(tr("The method «{}»").format(method), "restore", "--method")
+    write = algorithm.choice(parameters, "WRITE", context)
+    if write != "mean":
+        what = tr("The result «{}»").format(write)
+        program.require(what, "restore", f"--write={write}")
+    if write == "texture" and algorithm.is_set(parameters, "REFERENCE"):
+        return (
+            tr("The result «texture» is drawn without a reference of another date.")
+            + "\n"
+            + tr("Hint: choose the result «mean», or leave the reference empty.")
+        )
     bands = numbers(algorithm.parameterAsString(parameters, "BANDS", context), int)
     for band in bands:
         if not 1 <= band <= scene.bandCount():

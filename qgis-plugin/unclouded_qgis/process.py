@@ -43,6 +43,7 @@ PARAMETERS = {
     "--reference": "REFERENCE",
     "--reference-mask": "REFERENCE_MASK",
     "--model": "MODEL",
+    "--write": "WRITE",
     "--sampler": "SAMPLER",
     "--method": "METHOD",
     "--samples": "SAMPLES",

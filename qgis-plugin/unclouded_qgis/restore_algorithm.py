@@ -13,7 +13,7 @@ from qgis.core import (
 from . import checks, masks, process, settings, styles
 from .compat import tr
 from .layers import RasterInput
-from .restore_parameters import UNSET, RestoreParameters
+from .restore_parameters import MEAN, UNSET, RestoreParameters
 from .staging import Staging
 
 OUTPUTS = (
@@ -27,7 +27,12 @@ NUMBERS = (
     ("TILE", "--tile-px"),
     ("OVERLAP", "--overlap-px"),
 )
-CHOICES = (("SAMPLER", "--sampler"), ("METHOD", "--method"))
+# With the word that is not passed on.
+CHOICES = (
+    ("SAMPLER", "--sampler", UNSET),
+    ("METHOD", "--method", UNSET),
+    ("WRITE", "--write", MEAN),
+)
 FROM_VALUES = "values"
 
 
@@ -148,9 +153,9 @@ class RestoreAlgorithm(RestoreParameters):
         for name, option in NUMBERS:
             if self.is_set(parameters, name):
                 words += [option, str(self.parameterAsInt(parameters, name, context))]
-        for name, option in CHOICES:
+        for name, option, usual in CHOICES:
             chosen = self.choice(parameters, name, context)
-            if chosen != UNSET:
+            if chosen != usual:
                 words += [option, chosen]
         device = self.choice(parameters, "DEVICE", context)
         words += ["--device", settings.device() if device == UNSET else device]

@@ -18,6 +18,8 @@ from .compat import FILE, NUMBER_INTEGER, TYPE_POLYGON, TYPE_RASTER, tr
 
 # A choice that leaves the decision to the settings or the model.
 UNSET = "default"
+# What is written of the samples unless another result is chosen.
+MEAN = "mean"
 # As the program lists them; test_refusals compares.
 SAMPLERS = (
     "dpmpp-2m",
@@ -82,7 +84,7 @@ class RestoreParameters(UncloudedAlgorithm):
         )
 
     def add_model(self):
-        """MODEL, QUALITY, SAMPLES, SEED, DILATE and EXTENT."""
+        """MODEL, QUALITY, WRITE, SAMPLES, SEED, DILATE and EXTENT."""
         self.add(
             QgsProcessingParameterFile("MODEL", tr("Model"), FILE, optional=True),
             tr(
@@ -104,13 +106,29 @@ class RestoreParameters(UncloudedAlgorithm):
             ),
             default=1,
         )
+        self.add_choice(
+            "WRITE",
+            tr("Result"),
+            [
+                (MEAN, tr("mean: closest to the truth")),
+                ("texture", tr("texture: for the eye, from the visible ground")),
+                ("sample", tr("one sample of the network")),
+            ],
+            tr(
+                "The mean of the samples is closest to the truth, and smooth where little is "
+                "known. A texture is the mean drawn anew from pieces of the visible ground of "
+                "the scene: it looks like the scene, and goes with no reference of another "
+                "date. A sample is what the network makes of it. Both are farther from the "
+                "truth than the mean."
+            ),
+        )
         self.add_number(
             "SAMPLES",
             tr("Samples"),
             tr(
-                "How many fills are drawn; their mean is the result and their spread the "
-                "uncertainty. More lower the error and take proportionally longer. "
-                "Not set: as the quality says."
+                "How many fills are drawn; their mean is the result, unless another is chosen "
+                "above, and their spread the uncertainty. More lower the error and take "
+                "proportionally longer. Not set: as the quality says."
             ),
             1,
             1024,

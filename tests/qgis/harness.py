@@ -107,6 +107,31 @@ def fake_program(folder, behaviour):
     return str(path)
 
 
+def older_program(folder, newer, word):
+    """The real program as it was before an option or one of its values.
+
+    Args:
+        newer: what its help then did not say.
+        word: the argument it then did not understand.
+    """
+    path = Path(folder) / "unclouded-older"
+    path.write_text(
+        "#!/usr/bin/python3\n"
+        "import os, subprocess, sys\n"
+        f"REAL, NEWER, WORD = {PROGRAM!r}, {newer!r}, {word!r}\n"
+        "if sys.argv[1:] == ['restore', '--help']:\n"
+        "    text = subprocess.check_output([REAL, *sys.argv[1:]], text=True)\n"
+        "    assert NEWER in text\n"
+        "    print(text.replace(NEWER, 'no'))\n"
+        "elif WORD in sys.argv:\n"
+        "    sys.exit(f'error: unexpected {WORD}')\n"
+        "else:\n"
+        "    os.execv(REAL, ['unclouded', *sys.argv[1:]])\n"
+    )
+    path.chmod(0o755)
+    return str(path)
+
+
 def start_qgis():
     """A QGIS without windows, with Processing and the plugin, for tests in this process."""
     from qgis.core import QgsApplication

@@ -18,7 +18,7 @@ from unclouded_qgis import settings
 IDS = ["cloudmask", "fillmask", "modelinfo", "removeclouds"]
 PARAMETERS = [
     *("INPUT", "MASK", "MASK_VALUES", "MASK_FROM", "REFERENCE", "MODEL", "QUALITY"),
-    *("SAMPLES", "SEED", "DILATE", "EXTENT"),
+    *("WRITE", "SAMPLES", "SEED", "DILATE", "EXTENT"),
     *("STEPS", "SAMPLER", "METHOD", "TILE", "OVERLAP", "DEVICE", "BANDS", "OFFSET"),
     *("REFERENCE_MASK", "MIN_AREA", "OUTPUT", "UNCERTAINTY", "PROVENANCE"),
 ]
@@ -66,6 +66,10 @@ class Lifecycle(unittest.TestCase):
             if parameter.name() in ADVANCED:
                 flag = QgsProcessingParameterDefinition.FlagAdvanced
                 self.assertTrue(parameter.flags() & flag, parameter.name())
+        filling = registry().algorithmById("unclouded:fillmask").parameterDefinitions()
+        only_clouds = ("MASK_FROM", "REFERENCE", "REFERENCE_MASK", "MIN_AREA")
+        shared = [name for name in PARAMETERS if name not in only_clouds]
+        self.assertEqual([p.name() for p in filling], shared)
         outputs = [output.name() for output in algorithm.outputDefinitions()]
         self.assertIn("FILLED_FRACTION", outputs)
         self.assertIn("CLEAR_PIXELS_CHANGED", outputs)

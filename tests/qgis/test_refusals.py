@@ -11,6 +11,7 @@ from qgis.core import (
     QgsRectangle,
     QgsVectorLayer,
 )
+from unclouded_qgis import settings
 
 import harness
 from harness import MASK, SCENE, crop, pixels
@@ -133,6 +134,57 @@ class Refusals(InputCase):
         # The bundled model sees the scene: the program says what it is for.
         with self.assertRaisesRegex(QgsProcessingException, "concat"):
             self.run_it(METHOD="ddnm", **chosen)
+
+    def test_results_are_those_of_the_program(self):
+        algorithm = harness_registry().createAlgorithmById("unclouded:removeclouds")
+        definition = algorithm.parameterDefinition("WRITE")
+        self.assertFalse(definition.flags() & definition.FlagAdvanced)
+        self.assertEqual(definition.defaultValue(), 0)
+        # Of one sample the mean is that sample.
+        chosen = {"MASK": str(self.mask), "SAMPLES": 2}
+        self.refused("WRITE", WRITE="magic", **chosen)
+        if not harness.has("restore", "- texture:"):
+            self.refused("texture.* newer unclouded", WRITE="texture", **chosen)
+            return
+        for name in ("removeclouds", "fillmask"):
+            written = {}
+            for write in ("mean", "texture", "sample"):
+                target = str(self.folder / f"{write}.tif")
+                filled, _ = self.run_it(name, OUTPUT=target, WRITE=write, **chosen)
+                self.assertTrue((filled == (pixels(self.mask) == 1)).all())
+                written[write] = pixels(target)
+            usual = self.run_it(name, **chosen)[1]["OUTPUT"]
+            self.assertTrue((written["mean"] == pixels(usual)).all())
+            for write in ("texture", "sample"):
+                self.assertTrue((written[write] != written["mean"]).any(), write)
+            self.assertTrue((written["texture"] != written["sample"]).any())
+
+    def test_texture_is_refused_with_a_reference(self):
+        june = harness.DEMO / "punjab_20200604.tif"
+        other = crop(june, self.folder / "juni.tif", WINDOW)
+        chosen = {"MASK": str(self.mask), "REFERENCE": str(other)}
+        if harness.has("restore", "- texture:"):
+            self.refused("texture.* without a reference", WRITE="texture", **chosen)
+            self.run_it(WRITE="sample", **chosen)
+
+    def test_results_follow_an_older_program(self):
+        """Without the texture, and without the option; the mean needs neither."""
+        if not harness.has("restore", "- texture:"):
+            return
+        self.addCleanup(settings.save, "", "auto", 0)
+        chosen = {"MASK": str(self.mask)}
+        for newer, word, missing, known in (
+            ("- texture:", "texture", ["texture"], ["mean", "sample"]),
+            ("--write <W>", "--write", ["texture", "sample"], ["mean"]),
+        ):
+            older = harness.older_program(self.folder, newer, word)
+            settings.save(older, "auto", 0)
+            for name in ("removeclouds", "fillmask"):
+                for write in missing:
+                    pattern = f"The result «{write}» needs a newer unclouded"
+                    self.refused(pattern, name, WRITE=write, **chosen)
+                for write in known:
+                    self.run_it(name, WRITE=write, **chosen)
 
 
 if __name__ == "__main__":
