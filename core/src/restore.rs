@@ -41,7 +41,7 @@ pub use redraw::redraw_async;
 pub use scratch::{MemoryScratch, Scratch};
 pub use segments::{tiles_in_flight, widest_segment_px};
 pub use settings::{RestoreSettings, Written};
-pub use texture::texture_bytes;
+pub use texture::{texture_bytes, usual_tile_px};
 
 use crate::checkpoint::{Conditioning, Model};
 use crate::diffusion::schedule::Spacing;

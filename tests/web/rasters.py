@@ -4,6 +4,7 @@
 rasters.py crop SCENE OUT COL ROW WIDTH HEIGHT [TYPE] [OPTION=VALUE ...]
 rasters.py huge OUT SIDE
 rasters.py compare A B [MASK VALUES]     largest difference, relative to the range of A
+rasters.py tag FILE NAME
 rasters.py round-trip SCENE RESULT MASK VALUES COL ROW
 rasters.py window-trip SCENE RESULT PROVENANCE COL ROW
 rasters.py dress SCENE NODATA            names, scale, nodata and tags to keep
@@ -69,6 +70,10 @@ def compare(a, b, mask=None, values=None):
     seen = one[:, ~masked] if mask else one
     spans = [float(band.max() - band.min()) for band in seen]
     worst = [float(np.abs(p - q).max()) / span for p, q, span in zip(one, other, spans)]
+    # Pixels that are the same but for rounding, in every band.
+    whole = np.issubdtype(pixels(a).dtype, np.integer)
+    near = np.maximum(1e-3 * np.array(spans), float(whole))[:, np.newaxis]
+    agreeing = (np.abs(one - other)[:, masked] <= near).all(axis=0)
     clear = 0
     if mask:
         clear = int((pixels(a) != pixels(b)).any(axis=0)[~masked].sum())
@@ -77,8 +82,14 @@ def compare(a, b, mask=None, values=None):
         "max": max(worst),
         "absolute": float(np.abs(one - other).max()),
         "mean": filled,
+        "agreeing": float(agreeing.mean()),
         "clear_changed": clear,
     }
+
+
+def tag(path, name):
+    """An item of a file's metadata."""
+    return {"value": gdal.Open(path).GetMetadataItem(name)}
 
 
 def round_trip(scene, result, mask, values, col="0", row="0"):
@@ -192,6 +203,7 @@ if __name__ == "__main__":
         "crop": crop,
         "huge": huge,
         "compare": compare,
+        "tag": tag,
         "round-trip": round_trip,
         "window-trip": window_trip,
         "dress": dress,

@@ -11,6 +11,7 @@ mod failure;
 mod input;
 mod options;
 mod outcome;
+mod progress;
 mod session;
 mod turns;
 

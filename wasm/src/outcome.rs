@@ -121,7 +121,8 @@ impl SceneSink for PageSink {
     }
 }
 
-fn set(object: &Object, key: &str, value: impl Into<JsValue>) {
+/// Sets a property of an object made here.
+pub fn set(object: &Object, key: &str, value: impl Into<JsValue>) {
     // Setting a property of a fresh object cannot fail.
     let _ = Reflect::set(object, &key.into(), &value.into());
 }

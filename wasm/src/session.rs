@@ -14,6 +14,7 @@ use crate::failure::{failure, from_core};
 use crate::input::Input;
 use crate::options::settings;
 use crate::outcome::PageSink;
+use crate::progress::TextureMeter;
 use crate::turns::taking_turns;
 
 #[wasm_bindgen]
@@ -117,9 +118,9 @@ impl Session {
 
     /// Fills the masked pixels of a window.
     ///
-    /// `onProgress(done, total)` is called after each sampler step,
-    /// `onPreview` with what a tile looks like after each. An aborted `signal` ends the run
-    /// after the batch that is being computed.
+    /// `onProgress(done, total, texture)` is called after each sampler step and each part of a
+    /// texture, `onPreview` with what a tile looks like after each step. An aborted `signal`
+    /// ends the run after the batch that is being computed.
     ///
     /// # Errors
     /// "input", "interrupted", "device".
@@ -128,7 +129,7 @@ impl Session {
         &self,
         #[wasm_bindgen(unchecked_param_type = "SceneWindow")] window: JsValue,
         #[wasm_bindgen(unchecked_param_type = "RestoreOptions")] options: JsValue,
-        #[wasm_bindgen(js_name = onProgress, unchecked_param_type = "(done: number, total: number) => void")]
+        #[wasm_bindgen(js_name = onProgress, unchecked_param_type = "(done: number, total: number, texture: TextureProgress | undefined) => void")]
         on_progress: Function,
         #[wasm_bindgen(js_name = onPreview, unchecked_param_type = "((preview: StepPreview) => void) | undefined")]
         on_preview: Option<Function>,
@@ -140,17 +141,19 @@ impl Session {
             .model
             .as_ref()
             .ok_or_else(|| failure("input", "no model is loaded", None))?;
-        let settings = settings(&options, &model.card)?;
         let Input { image, mask, valid } = Input::read(&window)?;
+        let side = image.height.max(image.width);
+        let settings = settings(&options, &model.card, side)?;
         let mut source = MemorySource::new(&image, &mask, &valid);
         let mut sink = PageSink::new(&image, settings.samples > 1, on_preview);
+        let mut texture = TextureMeter::default();
         let mut progress = |at: unclouded_core::restore::Progress| {
             let (done, total) = (
                 JsValue::from(at.done as f64),
                 JsValue::from(at.total as f64),
             );
             // A page that throws in its callback misses a number, not the result.
-            let _ = on_progress.call2(&JsValue::NULL, &done, &total);
+            let _ = on_progress.call3(&JsValue::NULL, &done, &total, &texture.report(&at));
             match &signal {
                 Some(signal) if signal.aborted() => ControlFlow::Break(()),
                 _ => ControlFlow::Continue(()),

@@ -68,7 +68,7 @@ export function refresh() {
   $("cancel").hidden = $("progress").hidden = !busy;
   for (const id of ["save-result", "save-provenance", "save-png"]) $(id).disabled = !finished || busy;
   $("save-uncertainty").disabled = !finished?.uncertainty || busy;
-  for (const id of ["scene-file", "sample", "engine", "model-file", "quality", "steps", "samples", "seed"]) $(id).disabled = busy;
+  for (const id of ["scene-file", "sample", "engine", "model-file", "quality", "write", "steps", "samples", "seed"]) $(id).disabled = busy;
   for (const id of ["detect", "mask-clear", "mask-file", "win-apply", "undo"]) $(id).disabled = busy || !place;
   $("show-uncertainty").disabled = !finished?.uncertainty;
   $("show-provenance").disabled = !finished;

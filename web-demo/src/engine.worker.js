@@ -79,7 +79,7 @@ const calls = {
     running.set(id, abort);
     try {
       const preview = previews ? (picture) => post({ preview: picture }, [picture.image.buffer]) : undefined;
-      const progress = (done, total) => post({ progress: { done, total } });
+      const progress = (done, total, texture) => post({ progress: { done, total, texture } });
       return await session.restore(job, options, progress, preview, abort.signal);
     } finally {
       running.delete(id);

@@ -54,14 +54,14 @@ export async function run() {
     if (preview) showPreview(preview);
     // The first step takes the shaders with it; the clock starts after it.
     if (progress?.done) {
-      clock ??= { at: performance.now(), done: progress.done };
+      clock ??= { at: performance.now(), first: progress.done, last: progress, steps: 0, texture: 0 };
       showProgress(progress, clock);
     }
   };
   try {
     say("Loading the model…");
     await adopt(await app.engine.load());
-    const options = { modelBands: modelBands(), seed: number("seed", 1), steps: number("steps", 4), samples: number("samples", 4) };
+    const options = { modelBands: modelBands(), write: $("write").value, seed: number("seed", 1), steps: number("steps", 4), samples: number("samples", 4) };
     const job = async () => {
       const input = await scenes.call("job", { mask: mask.flags });
       if (input.reflectanceScale) options.reflectanceScale = input.reflectanceScale;
@@ -81,12 +81,24 @@ export async function run() {
   }
 }
 
-function showProgress({ done, total }, clock) {
-  $("progress").value = done / total;
-  const steps = done - clock.done;
-  const rate = (performance.now() - clock.at) / Math.max(steps, 1);
-  const left = steps > 1 ? `, about ${Math.ceil((rate * (total - done)) / 1000)} s left` : "";
-  say(`Step ${done} of ${total}${left}`);
+/** Steps and texture are timed each for itself; while a part of a texture is drawn nothing can be
+ * counted, and the bar only shows that work goes on. */
+function showProgress(progress, clock) {
+  const { done, total, texture } = progress;
+  const now = performance.now();
+  clock[texture?.drawn > clock.last.texture?.drawn ? "texture" : "steps"] += now - clock.at;
+  Object.assign(clock, { at: now, last: progress });
+  const steps = done - clock.first;
+  const drawn = texture?.drawn ?? 1;
+  const milliseconds = (clock.steps / steps) * (total - done) + (clock.texture / drawn) * (1 - drawn);
+  const left = steps > 1 && drawn > 0 ? `, about ${Math.ceil(milliseconds / 1000)} s left` : "";
+  if (texture?.drawing) {
+    $("progress").removeAttribute("value");
+    say(`Drawing the texture${left || "…"}`);
+  } else {
+    $("progress").value = texture ? (done / total + drawn) / 2 : done / total;
+    say(`Step ${done} of ${total}${left}`);
+  }
 }
 
 /** One tile after one step, as far as it is masked. */

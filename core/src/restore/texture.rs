@@ -4,12 +4,17 @@
 //! where a run was interrupted. Two draws of the same ground differ, and their mean would be
 //! smooth again: tiles are not blended over their overlap but joined in its middle.
 
-use super::{Plan, RestoreSettings, tiles_in_flight};
+use super::{Plan, RestoreSettings, Written, tiles_in_flight};
+use crate::checkpoint::Defaults;
 use crate::raster::blend::Blender;
 use crate::raster::texture::{COARSEST, Ground, PATCH_PX, draw, draw_bytes};
 use crate::raster::tiler::Tiling;
 use crate::raster::{Mask, Raster, Window, fill};
 
+/// Side of the tiles a texture is drawn in: a few fields or streets wide; and the largest scene
+/// that is one tile.
+const TILE_PX: usize = 256;
+const SCENE_PX: usize = 384;
 /// How far around a tile pieces of ground are looked for, pixels.
 const AROUND_PX: usize = 64;
 /// Pixels over which neighbouring tiles are joined.
@@ -47,6 +52,18 @@ pub(super) fn around(tile: Window, (height, width): (usize, usize)) -> Window {
         col,
         height: grown.row_end() - row,
         width: grown.col_end() - col,
+    }
+}
+
+/// Side of the tiles to take unless somebody says it, for a scene whose larger side has so many
+/// pixels: a texture wants to see more ground at once than the network, and a small scene whole.
+pub fn usual_tile_px(written: Written, defaults: &Defaults, scene_px: Option<usize>) -> usize {
+    match written {
+        Written::Mean | Written::Sample => defaults.tile_px,
+        Written::Texture => {
+            let whole = scene_px.filter(|side| *side <= SCENE_PX);
+            whole.unwrap_or(TILE_PX).max(defaults.tile_px)
+        }
     }
 }
 

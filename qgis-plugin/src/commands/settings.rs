@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use unclouded_core::checkpoint::{Defaults, ModelCard};
+use unclouded_core::checkpoint::ModelCard;
 use unclouded_core::diffusion::sampler::Sampler;
-use unclouded_core::restore::{Method, RestoreSettings, Written};
+use unclouded_core::restore::{Method, RestoreSettings, Written, usual_tile_px};
 
 use crate::cli::{Quality, RestoreArgs, RunArgs, WriteChoice};
 use crate::failure::{Failure, Result};
@@ -18,10 +18,6 @@ use crate::gdal_io::scene::SceneInfo;
 const MOST_SAMPLES: usize = 1024;
 /// More steps than this are a typing error; DDPM was made for 1000.
 const MOST_STEPS: usize = 1000;
-/// Side of the tiles a texture is drawn in: a few fields or streets wide; and the largest scene
-/// that is one tile.
-const TEXTURE_TILE_PX: usize = 256;
-const TEXTURE_SCENE_PX: usize = 384;
 /// Larger tiles do not fit any memory.
 const LARGEST_TILE_PX: usize = 4096;
 
@@ -175,17 +171,6 @@ pub fn check_run(run: &RunArgs) -> Result<()> {
     Ok(())
 }
 
-/// Side of the tiles to take unless the user says it: a texture wants to see more ground at once
-/// than the network, and a small scene whole.
-fn usual_tile_px(run: &RunArgs, defaults: &Defaults, scene: Option<&SceneInfo>) -> usize {
-    if run.write != WriteChoice::Texture {
-        return defaults.tile_px;
-    }
-    let side = scene.map(|scene| scene.width.max(scene.height));
-    let side = side.filter(|side| *side <= TEXTURE_SCENE_PX);
-    side.unwrap_or(TEXTURE_TILE_PX).max(defaults.tile_px)
-}
-
 /// Fails where a texture is asked for and there is a reference.
 ///
 /// # Errors
@@ -211,8 +196,15 @@ pub fn core_settings(
     scene: Option<&SceneInfo>,
 ) -> Result<RestoreSettings> {
     let defaults = &card.defaults;
-    let usual_px = usual_tile_px(run, defaults, scene);
-    let tile_px = run.tile_px.unwrap_or(usual_px);
+    let written = match run.write {
+        WriteChoice::Mean => Written::Mean,
+        WriteChoice::Sample => Written::Sample,
+        WriteChoice::Texture => Written::Texture,
+    };
+    let side = scene.map(|scene| scene.width.max(scene.height));
+    let tile_px = run
+        .tile_px
+        .unwrap_or_else(|| usual_tile_px(written, defaults, side));
     // A smaller tile than the model's keeps the model's share of overlap.
     let overlap_px = run
         .overlap_px
@@ -244,11 +236,7 @@ pub fn core_settings(
         sampler,
         seed: run.seed,
         model_bands,
-        written: match run.write {
-            WriteChoice::Mean => Written::Mean,
-            WriteChoice::Sample => Written::Sample,
-            WriteChoice::Texture => Written::Texture,
-        },
+        written,
         reflectance_scale: scene.and_then(|scene| reflectance_scale(scene.dtype)),
         ..RestoreSettings::default()
     })

@@ -9,6 +9,8 @@ import { complaint, demo, download, engineReady, fill, gdal, open, openFile, rep
 
 /** Published in README: largest difference to the native program, of the range of a band. */
 const TOLERANCE = { cpu: 1e-3, webgpu: 5e-3 };
+/** A texture is a chain of choices, some of which rounding flips: least share of pixels that agree (0.996 seen). */
+const AGREEING = 0.7;
 /** A GPU in software on a busy machine takes its time. */
 const GPU_PATIENCE_MS = 900000;
 const SCENE = demo("latium_20180705.tif");
@@ -72,6 +74,52 @@ async function sampleOnCpu(browser, note) {
   const rounding = gdal("compare", bundled, page1, MASK, "1,2");
   note(`rounding the model by one bit: ${rounding.mean.toFixed(2)} digital numbers on average, ${(100 * rounding.max).toFixed(2)} % of the range at most`);
   await tab.close().catch(() => {});
+}
+
+/** A texture for the eye: asked for, shown while it is drawn, and the command line's. */
+async function textured(browser, note) {
+  const { page, problems, close } = await open(browser);
+  await engineReady(page, "cpu");
+  assert.equal(await page.inputValue("#write"), "mean", "the one closest to the truth comes by itself");
+  await page.evaluate(() => {
+    Object.assign(window, { asked: [], said: [] });
+    const { postMessage } = Worker.prototype;
+    Worker.prototype.postMessage = function post(message, ...rest) {
+      if (message.call === "restore") window.asked.push(message.args.options.write);
+      return postMessage.call(this, message, ...rest);
+    };
+    const [status, bar] = [document.getElementById("status"), document.getElementById("progress")];
+    const note = () => window.said.push({ text: status.textContent, at: performance.now(), counted: bar.hasAttribute("value") });
+    new MutationObserver(note).observe(status, { childList: true, characterData: true, subtree: true });
+  });
+  await fill(page, { write: "texture" });
+  const seconds = await run(page);
+  const [asked, said] = await page.evaluate(() => [window.asked, window.said]);
+  assert.deepEqual(asked, ["texture"]);
+  const drawing = said.findIndex(({ text }) => /^Drawing the texture/.test(text));
+  assert.ok(drawing > 0 && !said[drawing].counted, "the page says nothing while it draws");
+  const drew = (said[drawing + 1].at - said[drawing].at) / 1000;
+  note(`sample with a texture at standard quality: ${seconds} s, ${drew.toFixed(1)} s of them for the texture`);
+  const out = await download(page, "#save-result", "texture_page.tif");
+  assert.equal(gdal("tag", out, "UNCLOUDED_WRITTEN").value, "texture");
+  assert.match(await page.textContent("#verdict"), /^0 of \d+ clear pixels changed/);
+  const options = ["--mask-values", "1,2", "--seed", 1, "--model", pageModel()];
+  const other = restoreNatively(SCENE, MASK, "texture_native.tif", ...options, "--write", "texture");
+  for (const name of ["UNCLOUDED_WRITTEN", "UNCLOUDED_TILE_PX", "UNCLOUDED_OVERLAP_PX"]) {
+    assert.equal(gdal("tag", out, name).value, gdal("tag", other, name).value, name);
+  }
+  const same = gdal("compare", other, out, MASK, "1,2");
+  note(`to the native program: ${(100 * same.agreeing).toFixed(2)} % of the filled pixels agree, ${same.mean.toFixed(2)} digital numbers apart on average`);
+  assert.equal(same.clear_changed, 0);
+  assert.ok(same.agreeing >= AGREEING, JSON.stringify(same));
+  const mean = gdal("compare", restoreNatively(SCENE, MASK, "texture_mean.tif", ...options), out, MASK, "1,2");
+  note(`to the mean: ${mean.mean.toFixed(2)} digital numbers on average`);
+  assert.ok(mean.agreeing < 0.5, "the mean was written");
+  assert.deepEqual(problems, []);
+  await page.evaluate(() => { document.querySelector("#write option:checked").value = "magic"; });
+  await page.click("#run");
+  await complaint(page, /write: expected mean, sample or texture, got magic/i);
+  await close();
 }
 
 /** A small window at fast quality, compared before anything is rounded. */
@@ -158,6 +206,7 @@ async function previews(browser) {
 
 export const cases = [
   { name: "engines: the sample on the CPU", engine: "cpu", run: sampleOnCpu },
+  { name: "engines: a texture on the CPU", engine: "cpu", run: textured },
   { name: "engines: 128 x 128 at fast quality", engine: "cpu", run: fastOnCpu },
   { name: "engines: previews", engine: "cpu", run: previews },
   { name: "engines: chosen by itself", engine: "webgpu", run: choosesByItself },

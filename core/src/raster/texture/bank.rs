@@ -13,7 +13,7 @@ const PIXELS: usize = SIDE_PX * SIDE_PX;
 const COMPARED_PX: f32 = 1.5;
 const LAID_PX: f32 = 1.0;
 /// More patches than this are not compared with: a choice of them looks the same.
-pub const MOST_SOURCES: usize = 8000;
+pub const MOST_SOURCES: usize = 5000;
 
 /// Upper left pixels of patches, row by row.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The nearest patch for each of many, none taken too often.
 
-use std::sync::Mutex;
+use std::sync::{LockResult, Mutex, PoisonError};
 
 use super::bank::Patches;
 use crate::kernels::par;
@@ -9,6 +9,9 @@ use crate::kernels::par;
 /// and in units of the contrast squared. Small values take every patch alike often, large ones
 /// the nearest whatever it is.
 const COMPLETENESS: f32 = 0.06;
+/// Patches among which it is found out how near a key is to any: evenly spaced ones, if there are
+/// more. It need not be known exactly.
+const ASKED: usize = 4096;
 /// Patches that one task looks up, and that it compares them with at once.
 const QUERIES: usize = 128;
 const KEYS: usize = 1024;
@@ -20,55 +23,75 @@ pub fn nearest(queries: &Patches, keys: &Patches) -> Vec<usize> {
     let alpha = COMPLETENESS * (queries.dims as f32 / PATCH);
     let tasks = count.div_ceil(QUERIES);
     let least = Mutex::new(vec![f32::INFINITY; keys.squares.len()]);
-    par::for_each(tasks, |task| {
+    let apart = count.div_ceil(ASKED).max(1);
+    par::for_each(tasks.div_ceil(apart), |task| {
         let mut own = vec![f32::INFINITY; keys.squares.len()];
-        distances(queries, keys, task, |_, key, distance| {
-            own[key] = own[key].min(distance);
+        distances(queries, keys, task * apart, |_, first, distances| {
+            for (own, distance) in own[first..].iter_mut().zip(distances) {
+                *own = distance.min(*own);
+            }
         });
         // The least of numbers does not depend on who comes first.
-        let mut least = least
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        for (least, own) in least.iter_mut().zip(own) {
+        for (least, own) in unlocked(least.lock()).iter_mut().zip(own) {
             *least = least.min(own);
         }
     });
-    let least = least
-        .into_inner()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let least = unlocked(least.into_inner());
     let share: Vec<f32> = least.iter().map(|least| 1.0 / (alpha + least)).collect();
     let chosen = Mutex::new(vec![0usize; count]);
     par::for_each(tasks, |task| {
-        let first = task * QUERIES;
-        let mut best = vec![(f32::INFINITY, 0usize); QUERIES.min(count - first)];
-        distances(queries, keys, task, |query, key, distance| {
-            let score = distance * share[key];
+        let from = task * QUERIES;
+        let mut best = vec![(f32::INFINITY, 0usize); QUERIES.min(count - from)];
+        distances(queries, keys, task, |query, first, distances| {
+            let share = &share[first..][..distances.len()];
+            distances.iter_mut().zip(share).for_each(|(d, s)| *d *= s);
+            let score = lowest(distances);
             if score < best[query].0 {
-                best[query] = (score, key);
+                let at = distances.iter().position(|other| *other == score);
+                best[query] = (score, first + at.unwrap_or(0));
             }
         });
-        let mut chosen = chosen
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        for (chosen, (_, key)) in chosen[first..].iter_mut().zip(best) {
+        let mut chosen = unlocked(chosen.lock());
+        for (chosen, (_, key)) in chosen[from..].iter_mut().zip(best) {
             *chosen = key;
         }
     });
-    chosen
-        .into_inner()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
+    unlocked(chosen.into_inner())
+}
+
+/// What a mutex guards, whether or not another task has panicked: that panic comes first.
+fn unlocked<T>(guarded: LockResult<T>) -> T {
+    guarded.unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The lowest value, several at a time.
+fn lowest(values: &[f32]) -> f32 {
+    let (blocks, rest) = values.as_chunks::<LANES>();
+    let mut lanes = [f32::INFINITY; LANES];
+    for block in blocks {
+        for (lane, value) in lanes.iter_mut().zip(block) {
+            *lane = if value < lane { *value } else { *lane };
+        }
+    }
+    lanes
+        .iter()
+        .chain(rest)
+        .copied()
+        .fold(f32::INFINITY, f32::min)
 }
 
 /// Values a patch has in each band.
 const PATCH: f32 = (super::PATCH_PX * super::PATCH_PX) as f32;
+/// Numbers compared at a time.
+const LANES: usize = 16;
 
-/// Calls `take(query of the task, key, squared distance)` for all pairs of a task, the keys of a
-/// query in order.
+/// Calls `take(query of the task, first key, squared distances from there on)` for all queries of
+/// a task and all keys, the keys of a query in order.
 fn distances(
     queries: &Patches,
     keys: &Patches,
     task: usize,
-    mut take: impl FnMut(usize, usize, f32),
+    mut take: impl FnMut(usize, usize, &mut [f32]),
 ) {
     let dims = queries.dims;
     let first = task * QUERIES;
@@ -79,11 +102,12 @@ fn distances(
             let others = &keys.values[block * KEYS * dims..][..squares.len() * dims];
             multiply(values, others, dims, products);
             for (query, square) in own.iter().enumerate() {
-                let products = &products[query * squares.len()..][..squares.len()];
-                for (key, (other, product)) in squares.iter().zip(products).enumerate() {
-                    let distance = (square + other - 2.0 * product).max(0.0);
-                    take(query, block * KEYS + key, distance);
+                let row = &mut products[query * squares.len()..][..squares.len()];
+                for (value, other) in row.iter_mut().zip(squares) {
+                    let distance = square + other - 2.0 * *value;
+                    *value = if distance > 0.0 { distance } else { 0.0 };
                 }
+                take(query, block * KEYS, row);
             }
         }
     });

@@ -215,7 +215,7 @@ fn parts_that_overlap_choose_alike() {
         in_scene.collect::<std::collections::BTreeSet<_>>()
     };
     let (a, b) = (chosen(0), chosen(20));
-    assert!(a.len() == 8000 && b.len() == 8000);
+    assert!(a.len() == 5000 && b.len() == 5000);
     let inside = a.iter().filter(|(row, _)| *row >= 20).count();
     let both = a.intersection(&b).count();
     assert!(both as f32 > 0.95 * inside as f32, "{both} of {inside}");
