@@ -11,6 +11,7 @@ mod coarse;
 mod compose;
 mod eta;
 mod forecast;
+mod in_flight;
 mod io;
 mod memory;
 mod method;
@@ -46,16 +47,16 @@ pub use texture::{texture_bytes, usual_tile_px};
 use crate::checkpoint::{Conditioning, Model};
 use crate::diffusion::schedule::Spacing;
 use crate::error::Result;
-use crate::raster::blend::Blender;
 use crate::raster::tiler::Tiling;
 use crate::raster::{Window, fill};
 use bands::Guides;
 use compose::Part;
+use in_flight::InFlight;
 use pause::Pause;
 use predict::{Tile, normalization, residuals};
 use progress::Meter;
 use survey::Survey;
-use texture::{Surroundings, Textures};
+use texture::Surroundings;
 use view::View;
 
 /// What a run did.
@@ -146,9 +147,8 @@ pub async fn restore_async(
         recalled,
         progress,
     );
-    let mut textures =
-        (settings.written == Written::Texture).then(|| Textures::new(&tiling, guides.bands.len()));
-    if textures.is_some() {
+    let mut in_flight = InFlight::new(&tiling, settings, guides.bands.len());
+    if in_flight.textures.is_some() {
         meter.expect_textures();
     }
     let estimate = match survey.small.as_ref().filter(|small| small.is_wanted()) {
@@ -170,22 +170,11 @@ pub async fn restore_async(
         floor,
         uncertainty_factor: model.card.uncertainty_factor,
     };
-    let mut blender = Blender::new(
-        settings.samples * guides.bands.len(),
-        width,
-        settings.overlap_px,
-    );
     let first_member = RestoreSettings {
         written: Written::Sample,
         ..settings.clone()
     };
-    let forget = |textures: &mut Option<Textures>, blender: &mut Blender, row_end: usize| {
-        blender.drop_rows(row_end);
-        if let Some(textures) = textures {
-            textures.drop_rows(row_end);
-        }
-    };
-    forget(&mut textures, &mut blender, tiling.finished(first).row);
+    in_flight.drop_rows(tiling.finished(first).row);
     for row in first..tiling.rows() {
         let finished = tiling.finished(row);
         let mut rows = match row < recalled {
@@ -206,7 +195,7 @@ pub async fn restore_async(
                 let context = filled.grow(reach_px, height, width);
                 let view = View::read(source, context, filled, &plan)?;
                 tiles.extend(segment.tiles.iter().map(|window| view.tile(*window, &plan)));
-                if textures.is_some() {
+                if in_flight.textures.is_some() {
                     let around = |window: &Window| view.surroundings(*window, (height, width));
                     surroundings.extend(segment.tiles.iter().map(around));
                 }
@@ -245,9 +234,9 @@ pub async fn restore_async(
                 }
             }
             for (tile, planes) in tiles.iter().zip(&ensembles) {
-                blender.add(tile.window, planes);
+                in_flight.add(tile.window, planes);
             }
-            if let Some(textures) = &mut textures {
+            if let Some(textures) = &mut in_flight.textures {
                 for (ground, planes) in surroundings.into_iter().zip(&ensembles) {
                     textures.add(ground, planes, &plan, settings);
                     meter.textured()?;
@@ -256,11 +245,7 @@ pub async fn restore_async(
             }
             if let Some(rows) = &mut rows {
                 for part in &parts {
-                    let mut blended = blender.read(part.window);
-                    if let Some(textures) = &textures {
-                        // One more member, which is what is written.
-                        blended.values.extend(textures.read(part.window));
-                    }
+                    let blended = in_flight.read(part.window);
                     compose::compose(&plan, settings, part, &blended, rows);
                     if let Some(sample) = &mut sample {
                         compose::compose(&plan, &first_member, part, &blended, sample);
@@ -268,7 +253,7 @@ pub async fn restore_async(
                 }
             }
         }
-        forget(&mut textures, &mut blender, finished.row_end());
+        in_flight.drop_rows(finished.row_end());
         if let Some(sample) = sample {
             sink.sample(finished, sample.image)?;
         }

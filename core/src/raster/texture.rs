@@ -62,6 +62,9 @@ const SCALES: [Scale; 3] = [
 /// the same blocks and the same noise.
 pub const COARSEST: usize = SCALES[0].factor;
 
+/// Share of the contrast of all bands below which a band counts as flat.
+const FLAT: f32 = 1e-3;
+
 /// With fewer visible patches a scale is left out; without the finest nothing is drawn.
 const FEWEST_PATCHES: usize = 128;
 
@@ -86,7 +89,14 @@ pub struct Ground<'a> {
 /// copy from, the image comes back as it is. Values stay within those of the visible pixels.
 pub fn draw(ground: &Ground, seed: u64) -> Raster {
     let bands = ground.image.bands;
-    let floor = f32::MIN_POSITIVE / f32::EPSILON;
+    let smallest = f32::MIN_POSITIVE / f32::EPSILON;
+    let all = TileNorm::from_visible(ground.image, ground.visible, smallest);
+    let largest = all
+        .mean
+        .iter()
+        .fold(0.0f32, |most, mean| most.max(mean.abs()));
+    // What is flat but for rounding must not become contrast.
+    let floor = (FLAT * all.scale).max(1e-6 * largest).max(smallest);
     let norms: Vec<TileNorm> = (0..bands)
         .map(|band| {
             let plane = ground.image.select_bands(&[band]);

@@ -22,6 +22,8 @@ const JOIN_PX: usize = 8;
 
 // Unknown pixels around a tile that its patches reach are smoothly filled.
 const _: () = assert!(COARSEST * PATCH_PX <= fill::REACH_PX);
+// What is read around tiles reaches as far as pieces are looked for.
+const _: () = assert!(AROUND_PX + COARSEST <= fill::REACH_PX);
 
 /// A tile and what is around it.
 pub(super) struct Surroundings {

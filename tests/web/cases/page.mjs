@@ -144,7 +144,7 @@ async function pictures(browser, note) {
   for (const [name, viewport, scheme] of sizes) {
     const { page, close } = await open(browser, { viewport, scheme, deviceScaleFactor: name === "phone" ? 2 : 1, hasTouch: name === "phone", isMobile: name === "phone" });
     await engineReady(page);
-    await fill(page, { quality: "fast" });
+    await fill(page, { quality: "fast", write: "texture" });
     await run(page);
     await page.waitForTimeout(300);
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);

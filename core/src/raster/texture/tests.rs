@@ -110,17 +110,25 @@ fn nothing_is_drawn_from_nothing() {
 }
 
 #[test]
-fn a_flat_scene_stays_flat() {
-    let image = Raster::from_vec(1, 64, 64, vec![7.5; 4096]).unwrap();
-    let hole = Mask::from_fn(64, 64, |row, col| row > 20 && col > 40);
-    let ground = Ground {
-        window: Window::full(64, 64),
-        image: &image,
-        spread: None,
-        visible: &hole.invert(),
-        drawn: &hole,
-    };
-    assert_eq!(draw(&ground, 3), image);
+fn what_is_flat_stays_flat() {
+    let clear = hole().invert();
+    let flat = |value: f32| vec![value; SIDE * SIDE];
+    let all = Raster::from_vec(1, SIDE, SIDE, flat(7.5)).unwrap();
+    assert_eq!(drawn(&all, None, &clear, 3), all);
+    // A flat band beside others, and an estimate that is not quite as flat.
+    let mut image = estimate();
+    image.band_mut(1).copy_from_slice(&flat(7.5));
+    let mut off = image.clone();
+    for (value, hole) in off.band_mut(1).iter_mut().zip(hole().data) {
+        *value += if hole { 1e-3 } else { 0.0 };
+    }
+    let out = drawn(&off, None, &clear, 3);
+    assert_eq!(out.band(1), image.band(1));
+    let strong = out
+        .band(0)
+        .iter()
+        .filter(|value| (**value - 100.0).abs() > 30.0);
+    assert!(strong.count() > SIDE * SIDE * 9 / 10);
 }
 
 #[test]
