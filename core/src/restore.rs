@@ -237,6 +237,7 @@ pub async fn restore_async(
                 in_flight.add(tile.window, planes);
             }
             if let Some(textures) = &mut in_flight.textures {
+                meter.texturing(surroundings.len())?;
                 for (ground, planes) in surroundings.into_iter().zip(&ensembles) {
                     textures.add(ground, planes, &plan, settings);
                     meter.textured()?;

@@ -17,37 +17,15 @@ export interface TextureProgress {
 }
 "#;
 
-/// Tells from what was counted whether a texture is being drawn.
-#[derive(Debug, Default)]
-pub struct TextureMeter {
-    /// What was sampled before the scene's own tiles: those of a coarser scale, not textured.
-    coarser: u64,
-}
-
-impl TextureMeter {
-    /// The object [`TYPES`] calls `TextureProgress`; undefined where no texture is drawn.
-    pub fn report(&mut self, at: &Progress) -> JsValue {
-        let textured = at.textured;
-        if textured.total == 0 {
-            return JsValue::UNDEFINED;
-        }
-        // As many pixels are read for the scene's own tiles as are textured.
-        let read_before = at.read.total - textured.total;
-        let read = at.read.done.saturating_sub(read_before);
-        if read == 0 {
-            self.coarser = at.sampled.done;
-        }
-        let sampled = u128::from(at.sampled.done - self.coarser);
-        let to_sample = u128::from(at.sampled.total - self.coarser);
-        // Tiles are read, then sampled, then textured: what was read has been sampled.
-        let ready = sampled * u128::from(textured.total) >= u128::from(read) * to_sample;
-        let object = Object::new();
-        set(
-            &object,
-            "drawn",
-            textured.done as f64 / textured.total as f64,
-        );
-        set(&object, "drawing", ready && read > textured.done);
-        object.into()
+/// The object [`TYPES`] calls `TextureProgress`; undefined where no texture is drawn.
+pub fn texture(at: &Progress) -> JsValue {
+    let textured = at.textured;
+    if textured.total == 0 {
+        return JsValue::UNDEFINED;
     }
+    let object = Object::new();
+    let drawn = textured.done as f64 / textured.total as f64;
+    set(&object, "drawn", drawn);
+    set(&object, "drawing", at.texturing);
+    object.into()
 }

@@ -14,7 +14,7 @@ use crate::failure::{failure, from_core};
 use crate::input::Input;
 use crate::options::settings;
 use crate::outcome::PageSink;
-use crate::progress::TextureMeter;
+use crate::progress::texture;
 use crate::turns::taking_turns;
 
 #[wasm_bindgen]
@@ -146,14 +146,13 @@ impl Session {
         let settings = settings(&options, &model.card, side)?;
         let mut source = MemorySource::new(&image, &mask, &valid);
         let mut sink = PageSink::new(&image, settings.samples > 1, on_preview);
-        let mut texture = TextureMeter::default();
         let mut progress = |at: unclouded_core::restore::Progress| {
             let (done, total) = (
                 JsValue::from(at.done as f64),
                 JsValue::from(at.total as f64),
             );
             // A page that throws in its callback misses a number, not the result.
-            let _ = on_progress.call3(&JsValue::NULL, &done, &total, &texture.report(&at));
+            let _ = on_progress.call3(&JsValue::NULL, &done, &total, &texture(&at));
             match &signal {
                 Some(signal) if signal.aborted() => ControlFlow::Break(()),
                 _ => ControlFlow::Continue(()),

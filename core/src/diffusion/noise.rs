@@ -70,20 +70,16 @@ pub fn gaussian_stream(parts: &[u64], count: usize) -> Vec<f32> {
 /// Standard normal values of the plane named by `parts`, one for each pixel of a window: windows
 /// that overlap see the same ones.
 pub fn gaussian_window(parts: &[u64], window: Window) -> Vec<f32> {
-    let plane = key(parts);
+    let bits = bits_at(parts);
     let pixels = (window.row..window.row_end())
         .flat_map(|row| (window.col..window.col_end()).map(move |col| (row, col)));
-    let value = |(row, col)| gaussian(at(plane, row, col));
-    pixels.map(value).collect()
+    pixels.map(|(row, col)| gaussian(bits(row, col))).collect()
 }
 
-/// Random bits of one pixel of the plane named by `parts`.
-pub fn key_at(parts: &[u64], row: usize, col: usize) -> u64 {
-    at(key(parts), row, col)
-}
-
-fn at(plane: u64, row: usize, col: usize) -> u64 {
-    mix(plane ^ mix(((row as u64) << 32) | col as u64))
+/// Random bits of the plane named by `parts`, by row and column.
+pub fn bits_at(parts: &[u64]) -> impl Fn(usize, usize) -> u64 {
+    let plane = key(parts);
+    move |row, col| mix(plane ^ mix(((row as u64) << 32) | col as u64))
 }
 
 /// Folds several numbers into one key; order matters.

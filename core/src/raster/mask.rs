@@ -1,9 +1,23 @@
 //! Masks: making, counting, cropping, growing and combining them.
 
-use super::{Mask, Window, crop_rows, pick, reflected};
+use super::{Mask, Raster, Window, crop_rows, pick, reflected};
 use crate::error::{Error, Result};
 
 impl Mask {
+    /// One band: 1 where set, 0 elsewhere.
+    pub fn to_raster(&self) -> Raster {
+        Raster {
+            bands: 1,
+            height: self.height,
+            width: self.width,
+            data: self
+                .data
+                .iter()
+                .map(|set| f32::from(u8::from(*set)))
+                .collect(),
+        }
+    }
+
     /// A mask with every flag equal to `value`.
     pub fn new(height: usize, width: usize, value: bool) -> Self {
         Mask {

@@ -166,16 +166,7 @@ impl Level {
     fn new(factor: usize, ground: &Ground, image: &Raster, spread: Option<&Raster>) -> Self {
         let image = block_means(image, factor);
         let (height, width) = (image.height, image.width);
-        let share = |mask: &Mask| {
-            let flags = mask.data.iter().map(|flag| f32::from(u8::from(*flag)));
-            let flags = Raster {
-                bands: 1,
-                height: mask.height,
-                width: mask.width,
-                data: flags.collect(),
-            };
-            block_means(&flags, factor).data
-        };
+        let share = |mask: &Mask| block_means(&mask.to_raster(), factor).data;
         let above = |share: Vec<f32>, least: f32| Mask {
             height,
             width,

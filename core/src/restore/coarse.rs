@@ -162,13 +162,7 @@ impl Estimate {
     pub fn enlarged(&self, window: Window) -> Result<Enlarged> {
         let size = self.mean.size();
         let part = needed(window, size);
-        let known = self.known.read(part).data;
-        let known = Raster {
-            bands: 1,
-            height: part.height,
-            width: part.width,
-            data: known.iter().map(|k| f32::from(u8::from(*k))).collect(),
-        };
+        let known = self.known.read(part).to_raster();
         let known = enlarge(&known, size, window);
         Ok(Enlarged {
             mean: enlarge(&self.mean.read(part)?, size, window),

@@ -1,9 +1,9 @@
 //! How far a run is: counts of the kinds of work that take time.
 //!
-//! A run reads and smoothly fills tiles, takes sampler steps and copies rows, in turns. What
+//! A run reads and smoothly fills tiles, takes sampler steps, textures and copies rows, in turns. What
 //! each of these costs depends on model, settings, scene and machine, so that a count of one of
 //! them says little about the time that is left: a face that tells it measures what each takes.
-//! Every report follows work of exactly one kind, so the time since the last one was for that.
+//! Every report follows work of at most one kind, so the time since the last one was for that.
 
 use std::ops::ControlFlow;
 
@@ -24,6 +24,8 @@ pub struct Progress {
     pub sampled: Share,
     /// Pixels of tiles that were textured, where that was asked for.
     pub textured: Share,
+    /// Whether tiles are being textured: the next report comes when one of them is.
+    pub texturing: bool,
     /// Pixels of the rows that are finished, once when they were read and once when the sink took
     /// them. Those of coarser scales do not count: they are few and go elsewhere.
     pub copied: Share,
@@ -59,6 +61,8 @@ pub(super) struct Meter<'a> {
     at: Progress,
     /// Pixels of a tile as the network takes it.
     tile: usize,
+    /// Tiles that are being textured.
+    waiting: usize,
     report: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
 }
 
@@ -82,9 +86,15 @@ impl<'a> Meter<'a> {
             read: Share::of(tiles * tile),
             sampled: Share::of(tiles * units * tile),
             textured: Share::of(0),
+            texturing: false,
             copied: Share::of(2 * rows * tiling.width),
         };
-        Self { at, tile, report }
+        Self {
+            at,
+            tile,
+            waiting: 0,
+            report,
+        }
     }
 
     /// The tiles that are read will be textured, too.
@@ -121,11 +131,23 @@ impl<'a> Meter<'a> {
         (self.report)(self.at)
     }
 
-    /// A tile was textured.
+    /// So many tiles are going to be textured, one after the other.
+    ///
+    /// # Errors
+    /// As [`Meter::begin`].
+    pub fn texturing(&mut self, tiles: usize) -> Result<()> {
+        self.waiting = tiles;
+        self.at.texturing = tiles > 0;
+        self.begin()
+    }
+
+    /// One of them was textured.
     ///
     /// # Errors
     /// As [`Meter::begin`].
     pub fn textured(&mut self) -> Result<()> {
+        self.waiting -= 1;
+        self.at.texturing = self.waiting > 0;
         self.at.textured.done += self.tile as u64;
         self.begin()
     }
@@ -149,6 +171,7 @@ impl<'a> Meter<'a> {
                 read: own.read.plus(part.read),
                 sampled: own.sampled.plus(part.sampled),
                 textured: own.textured,
+                texturing: own.texturing,
                 copied: own.copied,
             };
             (self.report)(self.at)

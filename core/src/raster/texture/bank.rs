@@ -1,6 +1,6 @@
 //! Square patches of an image: where they lie, what they hold, and how they are put together.
 
-use crate::diffusion::noise::key_at;
+use crate::diffusion::noise::bits_at;
 use crate::raster::summed_area::SummedArea;
 use crate::raster::{Mask, Raster, Window};
 
@@ -65,8 +65,9 @@ impl Positions {
         if self.len() <= MOST_SOURCES {
             return self;
         }
+        let lot = bits_at(key);
         let drawn = |&(row, col): &(usize, usize)| {
-            let lot = key_at(key, window.row + row, window.col + col);
+            let lot = lot(window.row + row, window.col + col);
             (lot, (row, col))
         };
         let mut lots: Vec<_> = self.0.iter().map(drawn).collect();

@@ -141,6 +141,7 @@ fn nothing_is_said_before_the_network_was_timed() {
         read: share(0, 10),
         sampled: share(0, 40),
         textured: share(0, 0),
+        texturing: false,
         copied: share(0, 100),
     };
     eta.observe(3.0, begin);

@@ -93,17 +93,21 @@ fn a_texture_does_not_depend_on_batches_junk_or_interruptions() {
         finished: 80,
     };
     let mut last = Progress::default();
+    let mut told = false;
     restore(
         &mut scene.copy(),
         &mut sink,
         &model,
         &textured(),
         &mut |at| {
+            // Said before, and no longer after the last.
+            told |= at.texturing && at.textured.done == 0;
             last = at;
             ControlFlow::Continue(())
         },
     )
     .unwrap();
+    assert!(told && !last.texturing);
     assert!(last.textured.total > 0 && last.textured.done == last.textured.total);
     for (index, (a, b)) in whole.out.data.iter().zip(&sink.memory.out.data).enumerate() {
         let row = index % (230 * 200) / 200;
