@@ -48,7 +48,7 @@ use crate::checkpoint::{Conditioning, Model};
 use crate::diffusion::schedule::Spacing;
 use crate::error::Result;
 use crate::raster::tiler::Tiling;
-use crate::raster::{Window, fill};
+use crate::raster::{Mask, Window, fill};
 use bands::Guides;
 use compose::Part;
 use in_flight::InFlight;
@@ -83,6 +83,32 @@ pub fn restore(
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Summary> {
     pollster::block_on(restore_async(source, sink, model, settings, progress))
+}
+
+/// Writes a scene without clouds as it is: nothing is filled, and nothing computed.
+///
+/// # Errors
+/// Whatever source and sink return, and [`Error::Setting`] for tiles that are none.
+pub fn pass_through(
+    source: &mut dyn SceneSource,
+    sink: &mut dyn SceneSink,
+    settings: &RestoreSettings,
+) -> Result<Summary> {
+    let (height, width) = source.size();
+    let tiling = Tiling::new(height, width, settings.tile_px, settings.overlap_px)?;
+    let mut summary = Summary::default();
+    let mut recalled = true;
+    for row in 0..tiling.rows() {
+        let window = tiling.finished(row);
+        let mut read = source.read(window)?;
+        read.mask = Mask::new(window.height, window.width, false);
+        summary.valid_px += read.valid.count();
+        recalled = recalled && sink.recall(window)?;
+        if !recalled {
+            sink.write(compose::as_read(window, read, settings.samples))?;
+        }
+    }
+    Ok(summary)
 }
 
 /// Fills the masked pixels of `source` into `sink`.

@@ -73,8 +73,8 @@ impl Command {
 const RESTORE_EXAMPLES: &str = "\
 Examples:
   unclouded restore scene.tif -o clear.tif --mask clouds.tif
-  unclouded restore L2A.tif -o clear.tif --mask SCL.tif --mask-from scl --dilate-px 8
-  unclouded restore scene.tif -o clear.tif --mask-from auto --dilate-px 4
+  unclouded restore L2A.tif -o clear.tif --mask SCL.tif --mask-from scl --dilate-m 80
+  unclouded restore scene.tif -o clear.tif --mask-from auto
   unclouded restore scene.tif -o clear.tif --mask clouds.gpkg
   unclouded restore scene.tif -o clear.tif --mask clouds.tif --samples 8 \\
       --uncertainty std.tif --provenance filled.tif --preview look.png
@@ -146,7 +146,8 @@ pub struct RestoreArgs {
 
     /// Where to fill: a raster, or polygons (GeoPackage, GeoJSON, Shapefile)
     ///
-    /// Of a raster the first band is read; pixels whose value is one of --mask-values are filled.
+    /// Of a raster the first band is read; pixels whose value is one of --mask-values are filled
+    /// (255, if it holds only 0 and 255).
     /// A raster on another grid or in another CRS is warped to the scene (nearest neighbour).
     /// Polygons are reprojected; a pixel is filled when its centre lies inside one. Choose a
     /// layer of several as QGIS writes it: FILE|layername=NAME.
@@ -174,10 +175,21 @@ pub struct RestoreArgs {
     pub mask_values: Vec<f64>,
 
     /// Grow the mask by this many pixels
+    #[arg(
+        long,
+        value_name = "N",
+        conflicts_with = "dilate_m",
+        help_heading = "Mask"
+    )]
+    pub dilate_px: Option<usize>,
+
+    /// Grow the mask by this many metres [default: 40, and 0 for a raster of values]
     ///
-    /// Cloud edges and thin haze reach farther than most masks say.
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Mask")]
-    pub dilate_px: usize,
+    /// Cloud edges and thin haze reach farther than most masks say, and what is left of them is
+    /// continued into the fill. Polygons, detected clouds, SCL and QA_PIXEL grow by 40 m unless
+    /// told otherwise; a raster of values is taken as it is.
+    #[arg(long, value_name = "M", help_heading = "Mask")]
+    pub dilate_m: Option<f64>,
 
     /// Drop groups of fewer masked pixels, before growing
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Mask")]
@@ -208,10 +220,11 @@ pub struct RestoreArgs {
     )]
     pub offset: OffsetChoice,
 
-    /// Image of another date on the grid of the scene
+    /// Image of another date of the same place
     ///
     /// Any bands of any sensor: each band of the scene is fitted to them where both show the
-    /// ground, and follows them under the clouds.
+    /// ground, and follows them under the clouds. Another grid or CRS is brought onto the
+    /// scene's.
     #[arg(long, value_name = "REF.tif", help_heading = "Reference")]
     pub reference: Option<PathBuf>,
 
@@ -223,6 +236,18 @@ pub struct RestoreArgs {
         help_heading = "Reference"
     )]
     pub reference_mask: Option<PathBuf>,
+
+    /// How to find the clouds of the reference
+    ///
+    /// auto detects them in the reference; scl and qa-pixel say how to read --reference-mask.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "HOW",
+        requires = "reference",
+        help_heading = "Reference"
+    )]
+    pub reference_mask_from: Option<MaskFrom>,
 
     /// Values of the reference's mask that mean "cloud" [default: 1]
     #[arg(
@@ -447,8 +472,9 @@ pub enum Quality {
     after_help = "Examples:\n  unclouded info scene.tif\n  unclouded info model.safetensors --json"
 )]
 pub struct InfoArgs {
-    /// A bundled model's name, a checkpoint file, or a raster
-    #[arg(value_name = "MODEL|SCENE")]
+    /// A bundled model's name, a checkpoint file, a raster, or auto, cpu, gpu or gpu:1 for what
+    /// would compute on this machine
+    #[arg(value_name = "MODEL|SCENE|DEVICE")]
     pub what: String,
 
     /// Print JSON

@@ -5,6 +5,7 @@ pub mod blend;
 pub mod coarse;
 pub mod detect;
 pub mod fill;
+pub mod growth;
 pub mod guide;
 pub mod mask;
 pub mod normalize;

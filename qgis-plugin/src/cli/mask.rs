@@ -11,7 +11,7 @@ use crate::progress::ProgressMode;
 const MASK_EXAMPLES: &str = "\
 Examples:
   unclouded mask scene.tif -o clouds.tif
-  unclouded mask L2A.tif -o clouds.tif --from scl --mask SCL.tif --dilate-px 8
+  unclouded mask L2A.tif -o clouds.tif --from scl --mask SCL.tif --dilate-m 80
   unclouded mask LC08_SR.vrt -o clouds.tif --from qa-pixel --min-area-px 10";
 
 /// Write a mask of clouds and shadows
@@ -49,8 +49,14 @@ pub struct MaskArgs {
     pub mask_values: Vec<f64>,
 
     /// Grow the mask by this many pixels
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub dilate_px: usize,
+    #[arg(long, value_name = "N", conflicts_with = "dilate_m")]
+    pub dilate_px: Option<usize>,
+
+    /// Grow the mask by this many metres [default: 40, and 0 for a raster of values]
+    ///
+    /// Around a shadow grows shadow.
+    #[arg(long, value_name = "M")]
+    pub dilate_m: Option<f64>,
 
     /// Drop groups of fewer masked pixels, before growing
     #[arg(long, value_name = "N", default_value_t = 0)]

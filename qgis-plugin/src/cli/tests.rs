@@ -34,7 +34,7 @@ fn lists_and_defaults_are_read() {
     assert_eq!(args.mask_values, [3.0, 8.0, 9.0]);
     assert_eq!(args.bands.as_deref(), Some(&[3, 2, 1][..]));
     assert_eq!(args.run.device, DeviceChoice::Gpu(Some(1)));
-    assert_eq!((args.run.seed, args.dilate_px), (0, 0));
+    assert_eq!((args.run.seed, args.dilate_px), (0, None));
 }
 
 #[test]

@@ -30,6 +30,13 @@ const TIMED_TILES: usize = 4;
 /// # Errors
 /// As the run itself would give them, from reading the mask or loading the model.
 pub fn run(job: &Job, reporter: &mut Reporter) -> Result<()> {
+    if job.mask.is_clear() {
+        reporter.done(
+            "no clouds found: would write the scene as it is",
+            json!({"dry_run": true, "pixels": job.coverage, "memory_bytes": job.memory.peak_bytes}),
+        );
+        return Ok(());
+    }
     let settings = &job.settings;
     let info = &job.scene.info;
     let model = job.checkpoint.load(&job.device.device)?;

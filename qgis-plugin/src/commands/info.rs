@@ -1,4 +1,4 @@
-//! `unclouded info`: what a model or a scene is.
+//! `unclouded info`: what a model, a scene or a device is.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -19,10 +19,12 @@ use crate::progress::Reporter;
 /// Run the command.
 ///
 /// # Errors
-/// Exit 2 if the argument is neither a model nor a raster.
+/// Exit 2 if the argument is neither a model nor a raster nor a device.
 pub fn run(args: InfoArgs, reporter: &mut Reporter) -> Result<()> {
     let (text, json) = if is_model(&args.what) {
         model(&args.what)?
+    } else if let (Ok(choice), false) = (args.what.parse(), Path::new(&args.what).exists()) {
+        device_of(choice)?
     } else {
         scene(&args.what)?
     };
@@ -32,6 +34,15 @@ pub fn run(args: InfoArgs, reporter: &mut Reporter) -> Result<()> {
         reporter.done(&text, Value::Null);
     }
     Ok(())
+}
+
+/// What a word for the device stands for on this machine.
+fn device_of(choice: DeviceChoice) -> Result<(String, Value)> {
+    let chosen = device::choose(choice)?;
+    let json = json!({
+        "kind": "device", "device": chosen.kind, "name": chosen.name, "reason": chosen.reason,
+    });
+    Ok((chosen.describe(), json))
 }
 
 /// A bundled name, or a file called as checkpoints are.

@@ -6,6 +6,7 @@ use super::settings::{check_output, ending};
 use crate::cli::MaskArgs;
 use crate::failure::{Failure, Result};
 use crate::gdal_io::mask::MaskReader;
+use crate::gdal_io::mask::growth::Growth;
 use crate::gdal_io::mask::request::{MaskFrom, MaskRequest};
 use crate::gdal_io::scene::Scene;
 use crate::gdal_io::source::GdalSource;
@@ -35,7 +36,9 @@ pub fn run(args: &MaskArgs, reporter: &mut Reporter) -> Result<()> {
     for note in &mask.notes {
         reporter.info(note);
     }
-    if let Err(nothing) = mask.check_values() {
+    if mask.is_clear() {
+        reporter.info("mask: no clouds found");
+    } else if let Err(nothing) = mask.check_values() {
         reporter.warning(&nothing.message);
     }
     let (mut data, mut fill, mut shadow) = (0_u64, 0_u64, 0_u64);
@@ -46,7 +49,7 @@ pub fn run(args: &MaskArgs, reporter: &mut Reporter) -> Result<()> {
         interrupt::check()?;
         let marked = mask.read(window)?;
         let valid = valid.validity(window, &marked)?;
-        let dark = mask.shadow(window).map(|dark| dark.and(&marked));
+        let dark = mask.shadow(window);
         let mut values: Vec<u8> = marked.data.iter().map(|flag| u8::from(*flag)).collect();
         if let Some(dark) = &dark {
             shadow += dark.and(&valid).count() as u64;
@@ -63,9 +66,7 @@ pub fn run(args: &MaskArgs, reporter: &mut Reporter) -> Result<()> {
     }
     file.finish()?;
     let share = 100.0 * fill as f64 / data.max(1) as f64;
-    let detected = mask
-        .shadow(unclouded_core::raster::Window::full(0, 0))
-        .is_some();
+    let detected = mask.tells_shadow();
     let of_which = if detected {
         format!(", of which shadow: {shadow}")
     } else {
@@ -94,7 +95,7 @@ fn check(args: &MaskArgs) -> Result<MaskRequest> {
             Some(MaskFrom::Auto)
         },
         values: args.mask_values.clone(),
-        dilate_px: args.dilate_px,
+        growth: Growth::of(args.dilate_px, args.dilate_m),
         min_area_px: args.min_area_px,
         extent: None,
     };

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Instant, SystemTime};
 
 mod bar;
+mod other_date;
 
 use serde_json::json;
 use unclouded_core::checkpoint::ModelCard;
@@ -11,6 +12,7 @@ use unclouded_core::provenance::Provenance;
 use unclouded_core::restore::{self as core, RestoreSettings};
 
 use bar::Bar;
+use other_date::useful;
 
 use super::memory::{Load, MemoryPlan};
 use super::settings::{RestorePaths, core_settings};
@@ -22,7 +24,7 @@ use crate::gdal_io::background::{Background, Files};
 use crate::gdal_io::format::Format;
 use crate::gdal_io::journal::{Found, Journal};
 use crate::gdal_io::mask::MaskReader;
-use crate::gdal_io::reference::{ReferenceReader, Shown};
+use crate::gdal_io::reference::ReferenceReader;
 use crate::gdal_io::rgb::{self, BandChoice};
 use crate::gdal_io::scene::Scene;
 use crate::gdal_io::sink::Targets;
@@ -65,6 +67,8 @@ pub struct Job {
 pub enum Done {
     /// The scene was filled.
     Filled,
+    /// There were no clouds: it was written as it is.
+    Clear,
     /// It was said what would be done.
     Forecast,
     /// The output was there already.
@@ -76,6 +80,7 @@ impl Done {
     pub fn word(self) -> &'static str {
         match self {
             Done::Filled => "filled",
+            Done::Clear => "clear",
             Done::Forecast => "forecast",
             Done::Complete => "complete",
         }
@@ -105,7 +110,10 @@ pub fn run(args: &RestoreArgs, reporter: &mut Reporter) -> Result<Done> {
         Failure::failed(format!("{what}: {}", failure.message))
             .hint("run again when nothing writes to the scene and its mask")
     })?;
-    Ok(Done::Filled)
+    Ok(match job.mask.is_clear() {
+        true => Done::Clear,
+        false => Done::Filled,
+    })
 }
 
 /// Size and time of change of every file of the scene and its reference.
@@ -216,13 +224,16 @@ impl Job {
         }
         let coverage =
             GdalSource::new(&scene, &mask).coverage(|done| reporter.advance(rows + done))?;
+        if mask.is_clear() {
+            reporter.info("mask: no clouds found, so the scene is written as it is");
+        }
         reporter.info(format!(
             "mask: {} of {} pixels to fill ({:.1} %)",
             coverage.fill,
             coverage.data,
             100.0 * coverage.fill as f64 / coverage.data as f64
         ));
-        let reference = match &paths.reference {
+        let reference = match paths.reference.as_ref().filter(|_| !mask.is_clear()) {
             Some((path, clouds)) => Some(ReferenceReader::open(path, clouds.as_ref(), &scene)?),
             None => None,
         };
@@ -286,26 +297,6 @@ fn provenance(
         filled_px,
         device: device.kind.into(),
     }
-}
-
-/// The reference, if it has anything to say about the holes. Without it wide holes are filled
-/// coarse to fine, which is better than following an image that is not there.
-fn useful(
-    reference: ReferenceReader,
-    scene: &Scene,
-    mask: &MaskReader,
-    reporter: &Reporter,
-) -> Result<Option<ReferenceReader>> {
-    let why = match reference.shown(scene, mask)? {
-        Shown::Holes => return Ok(Some(reference)),
-        Shown::NoHole => "shows the ground at none of the pixels to fill",
-        Shown::NothingInCommon => "shows no ground that the scene shows as well",
-    };
-    reporter.warning(format!(
-        "the reference {} {why}: it adds nothing and is left out",
-        reference.scene().info.path.display()
-    ));
-    Ok(None)
 }
 
 /// Whether a file was filled from a scene of this shape in this way. An output has its name only
@@ -406,13 +397,16 @@ fn fill(job: &Job, args: &RestoreArgs, started: Instant, reporter: &mut Reporter
     };
     let (summary, mut written) = std::thread::scope(|scope| {
         let mut sink = Background::start(scope, files)?;
-        let outcome = core::restore(
-            &mut source,
-            &mut sink,
-            &model,
-            &job.settings,
-            &mut |progress| bar.follow(progress),
-        );
+        let outcome = match mask.is_clear() {
+            true => core::pass_through(&mut source, &mut sink, &job.settings),
+            false => core::restore(
+                &mut source,
+                &mut sink,
+                &model,
+                &job.settings,
+                &mut |progress| bar.follow(progress),
+            ),
+        };
         sink.finish(outcome.map_err(Failure::from))
     })?;
     let temporary = written.scene.path().to_owned();

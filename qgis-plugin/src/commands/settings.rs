@@ -10,6 +10,7 @@ use crate::cli::{Quality, RestoreArgs, RunArgs, WriteChoice};
 use crate::failure::{Failure, Result};
 use crate::gdal_io::dtype::DataType;
 use crate::gdal_io::journal::Journal;
+use crate::gdal_io::mask::growth::Growth;
 use crate::gdal_io::mask::request::MaskRequest;
 use crate::gdal_io::pending;
 use crate::gdal_io::scene::SceneInfo;
@@ -57,11 +58,14 @@ impl RestorePaths {
             path: args.mask.clone(),
             from: args.mask_from,
             values: args.mask_values.clone(),
-            dilate_px: args.dilate_px,
+            growth: Growth::of(args.dilate_px, args.dilate_m),
             min_area_px: args.min_area_px,
             extent: args.extent,
         };
         mask.check()?;
+        if let Some(clouds) = reference_mask(args) {
+            clouds.check().map_err(of_reference_mask)?;
+        }
         check_run(&args.run)?;
         let (Some(scene), Some(output)) = (args.scenes.first(), &args.output) else {
             return Err(Failure::mismatch(
@@ -135,11 +139,25 @@ impl RestorePaths {
 }
 
 fn reference_mask(args: &RestoreArgs) -> Option<MaskRequest> {
-    args.reference_mask.as_ref().map(|path| MaskRequest {
-        path: Some(path.clone()),
+    if args.reference_mask.is_none() && args.reference_mask_from.is_none() {
+        return None;
+    }
+    Some(MaskRequest {
+        path: args.reference_mask.clone(),
+        from: args.reference_mask_from,
         values: args.reference_mask_values.clone(),
         ..MaskRequest::default()
     })
+}
+
+/// What is wrong with the reference's mask is said in its own options.
+fn of_reference_mask(failure: Failure) -> Failure {
+    let own = |text: &str| text.replace("--mask", "--reference-mask");
+    Failure {
+        message: own(&failure.message),
+        hint: failure.hint.as_deref().map(own),
+        ..failure
+    }
 }
 
 /// The folder as the system sees it, and the name in it: equal for two ways to write one file.

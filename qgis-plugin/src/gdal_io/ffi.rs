@@ -39,6 +39,16 @@ unsafe extern "C" {
         argument: *mut c_void,
     ) -> c_int;
     fn GDALClose(dataset: *mut c_void);
+    fn GDALWarpAppOptionsNew(words: *mut *mut c_char, unused: *mut c_void) -> *mut c_void;
+    fn GDALWarpAppOptionsFree(options: *mut c_void);
+    fn GDALWarp(
+        name: *const c_char,
+        target: *mut c_void,
+        count: c_int,
+        sources: *mut *mut c_void,
+        options: *const c_void,
+        usage_error: *mut c_int,
+    ) -> *mut c_void;
     fn GDALSetRasterUnitType(band: *mut c_void, unit: *const c_char) -> c_int;
 }
 
@@ -47,6 +57,42 @@ type Progress = Option<extern "C" fn(f64, *const c_char, *mut c_void) -> c_int>;
 
 extern "C" fn go_on(_fraction: f64, _message: *const c_char, _argument: *mut c_void) -> c_int {
     c_int::from(!crate::interrupt::requested())
+}
+
+/// `gdalwarp` with these words, into a new file of this name.
+///
+/// # Errors
+/// What GDAL says.
+pub fn warp(name: &std::ffi::CStr, source: &Dataset, words: &[String]) -> Result<(), String> {
+    let words: Vec<CString> = words
+        .iter()
+        .filter_map(|word| CString::new(word.as_bytes()).ok())
+        .collect();
+    let mut list: Vec<*mut c_char> = words.iter().map(|word| word.as_ptr().cast_mut()).collect();
+    list.push(std::ptr::null_mut());
+    let mut sources = [source.c_dataset().cast::<c_void>()];
+    // SAFETY: `list` ends in a null and its strings live as long as the call, which copies them;
+    // the source is open; the new dataset is closed here, once, and the options are freed.
+    let made = unsafe {
+        let options = GDALWarpAppOptionsNew(list.as_mut_ptr(), std::ptr::null_mut());
+        let made = GDALWarp(
+            name.as_ptr(),
+            std::ptr::null_mut(),
+            1,
+            sources.as_mut_ptr(),
+            options,
+            std::ptr::null_mut(),
+        );
+        GDALWarpAppOptionsFree(options);
+        if !made.is_null() {
+            GDALClose(made);
+        }
+        made
+    };
+    match made.is_null() {
+        true => Err(super::last_error()),
+        false => Ok(()),
+    }
 }
 
 /// GDAL's number for an alpha band.

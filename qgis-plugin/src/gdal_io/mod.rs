@@ -21,6 +21,7 @@ pub mod sink;
 pub mod source;
 pub mod stack;
 pub mod verify;
+pub mod warped;
 pub mod writer;
 
 pub use ffi::{file_list, set_cache_bytes};

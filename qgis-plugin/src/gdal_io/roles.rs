@@ -7,37 +7,6 @@ use super::rgb;
 use super::scene::SceneInfo;
 use crate::failure::{Failure, Result};
 
-/// Names of Sentinel-2's bands, and words that other programs use.
-const SENTINEL2: [(&str, &[&str]); 7] = [
-    ("blue", &["B02", "B2", "BLUE"]),
-    ("green", &["B03", "B3", "GREEN"]),
-    ("red", &["B04", "B4", "RED"]),
-    ("nir", &["B08", "B8", "NIR", "B8A"]),
-    ("cirrus", &["B10", "CIRRUS"]),
-    ("swir1", &["B11", "SWIR1", "SWIR16"]),
-    ("swir2", &["B12", "SWIR2", "SWIR22"]),
-];
-/// Landsat 8 and 9 (OLI).
-const LANDSAT_OLI: [(&str, &[&str]); 7] = [
-    ("blue", &["B2", "BLUE"]),
-    ("green", &["B3", "GREEN"]),
-    ("red", &["B4", "RED"]),
-    ("nir", &["B5", "NIR", "NIR08"]),
-    ("cirrus", &["B9", "CIRRUS"]),
-    ("swir1", &["B6", "SWIR1", "SWIR16"]),
-    ("swir2", &["B7", "SWIR2", "SWIR22"]),
-];
-/// Landsat 4 to 7 (TM, ETM+).
-const LANDSAT_TM: [(&str, &[&str]); 7] = [
-    ("blue", &["B1", "BLUE"]),
-    ("green", &["B2", "GREEN"]),
-    ("red", &["B3", "RED"]),
-    ("nir", &["B4", "NIR", "NIR08"]),
-    ("cirrus", &[]),
-    ("swir1", &["B5", "SWIR1", "SWIR16"]),
-    ("swir2", &["B7", "SWIR2", "SWIR22"]),
-];
-
 /// The bands the detector can use, and how they were chosen. Numbers are positions among the
 /// image bands, from 0.
 ///
@@ -53,81 +22,19 @@ pub fn choose(info: &SceneInfo) -> Result<(Roles, String)> {
         )
         .hint("give a mask with --mask, or the scene with all its bands"));
     }
-    if let Some(roles) = by_name(info, &data) {
+    let names: Vec<&str> = data
+        .iter()
+        .map(|number| info.bands[number - 1].description.as_str())
+        .collect();
+    if let Some(roles) = Roles::by_name(&names) {
         return Ok((roles, "by their descriptions".into()));
     }
     let usual = ["B04", "B03", "B02"].map(str::to_owned);
     let choice = rgb::choose(info, None, &usual)?;
     // `rgb::choose` takes none but data bands.
     let place = |number: usize| data.iter().position(|band| *band == number).unwrap_or(0);
-    let [red, green, blue] = [0, 1, 2].map(|index| place(choice.bands[index]));
-    // Blue, green, red in their places: the rest follows from the number of bands.
-    let (nir, cirrus, swir1, swir2) = match (data.len(), [red, green, blue]) {
-        (13, [3, 2, 1]) => (Some(7), Some(10), Some(11), Some(12)),
-        (12, [3, 2, 1]) => (Some(7), None, Some(10), Some(11)),
-        (10, [2, 1, 0]) => (Some(6), None, Some(8), Some(9)),
-        // Landsat 4 to 7 without its thermal band.
-        (6, [2, 1, 0]) => (Some(3), None, Some(4), Some(5)),
-        (4, [2, 1, 0] | [0, 1, 2]) => (Some(3), None, None, None),
-        _ => (None, None, None, None),
-    };
-    let roles = Roles {
-        blue,
-        green,
-        red,
-        nir,
-        cirrus,
-        swir1,
-        swir2,
-    };
-    Ok((roles, choice.reason))
-}
-
-fn by_name(info: &SceneInfo, data: &[usize]) -> Option<Roles> {
-    let names = match landsat(info, data) {
-        None => SENTINEL2,
-        Some(true) => LANDSAT_OLI,
-        Some(false) => LANDSAT_TM,
-    };
-    let find = |role: &str| {
-        let (_, names) = names.iter().find(|(name, _)| *name == role)?;
-        names.iter().find_map(|name| {
-            data.iter().position(|number| {
-                let words = words(&info.bands[number - 1].description);
-                words.iter().any(|word| word == name) && !words.iter().any(|word| word == "EDGE")
-            })
-        })
-    };
-    Some(Roles {
-        blue: find("blue")?,
-        green: find("green")?,
-        red: find("red")?,
-        nir: find("nir"),
-        cirrus: find("cirrus"),
-        swir1: find("swir1"),
-        swir2: find("swir2"),
-    })
-}
-
-fn words(description: &str) -> Vec<String> {
-    let upper = description.to_uppercase();
-    upper
-        .split(|letter: char| !letter.is_ascii_alphanumeric())
-        .map(str::to_owned)
-        .collect()
-}
-
-/// Whether the bands are Landsat's, and if so whether of the newer kind, which has SR_B6.
-fn landsat(info: &SceneInfo, data: &[usize]) -> Option<bool> {
-    let described = |name: &str| {
-        data.iter().any(|number| {
-            info.bands[number - 1]
-                .description
-                .to_uppercase()
-                .contains(name)
-        })
-    };
-    described("SR_B").then(|| described("SR_B6"))
+    let rgb = [0, 1, 2].map(|index| place(choice.bands[index]));
+    Ok((Roles::by_number(data.len(), rgb), choice.reason))
 }
 
 #[cfg(test)]

@@ -131,6 +131,9 @@ impl<'a> GdalSource<'a> {
                     .hint("is the nodata value right? `unclouded info` shows it"),
             );
         }
+        if self.mask.is_clear() {
+            return Ok(coverage);
+        }
         if coverage.fill == 0 {
             return Err(Failure::mismatch(
                 "mask",
@@ -145,7 +148,7 @@ impl<'a> GdalSource<'a> {
                 "some clear pixels to fill from",
                 format!("all {} pixels that hold data are masked", coverage.data),
             )
-            .hint("use a larger scene, a smaller mask, or less --dilate-px"));
+            .hint("use a larger scene, a smaller mask, or less --dilate-m"));
         }
         Ok(coverage)
     }

@@ -234,7 +234,16 @@ fn stac_bands_in_files_of_their_own_are_one_scene() {
     );
     std::fs::write(bench.path("items.json"), items).unwrap();
     std::fs::create_dir(bench.path("out")).unwrap();
-    let words = ["--batch", "items.json", "-o", "out", "--mask-from", "scl"];
+    let words = [
+        "--batch",
+        "items.json",
+        "-o",
+        "out",
+        "--mask-from",
+        "scl",
+        "--dilate-px",
+        "0",
+    ];
     // Only the first item says what its assets are.
     let refused = restore(&bench, &words);
     refused.refused(&["gone", "--asset"]);
@@ -280,7 +289,16 @@ fn stac_bands_in_files_of_their_own_are_one_scene() {
     let first = text.split(",\n        {\"id\": \"gone\"").next().unwrap();
     std::fs::write(bench.path("one.json"), format!("{first}]}}")).unwrap();
     std::fs::create_dir(bench.path("again")).unwrap();
-    let words = ["--batch", "one.json", "-o", "again", "--mask-from", "scl"];
+    let words = [
+        "--batch",
+        "one.json",
+        "-o",
+        "again",
+        "--mask-from",
+        "scl",
+        "--dilate-px",
+        "0",
+    ];
     restore(&bench, &words).ok();
     let bytes = |name: &str| std::fs::read(bench.path(name)).unwrap();
     assert_eq!(bytes("out/stack.tif"), bytes("again/stack.tif"));

@@ -203,7 +203,16 @@ fn a_sentinel_2_product_is_read_with_its_classification_and_offset() {
         info.stdout.contains("offset -1000, by MTD_MSIL2A.xml"),
         "{info:#?}"
     );
-    let words = ["restore", &scene, "-o", text(&out), "--mask-from", "scl"];
+    let words = [
+        "restore",
+        &scene,
+        "-o",
+        text(&out),
+        "--mask-from",
+        "scl",
+        "--dilate-px",
+        "0",
+    ];
     let more = ["--steps", "2", "--device", "cpu"];
     let done = run(words.iter().chain(&more)).ok();
     // 6 x 8 pixels of 20 m, four times as many of 10 m.
@@ -272,6 +281,8 @@ fn landsat_is_known_and_filled_by_its_quality_band() {
         text(&out),
         "--mask-from",
         "qa-pixel",
+        "--dilate-px",
+        "0",
     ];
     let more = ["--steps", "2", "--device", "cpu", "--bands", "3,2,1"];
     let done = run(words.iter().chain(&more)).ok();

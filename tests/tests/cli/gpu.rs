@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::fixtures::{Spec, Type, cloud, max_difference, read};
-use crate::run::Bench;
+use crate::run::{Bench, Run, unclouded};
 
 /// Whether a Vulkan driver, in hardware or software, is installed.
 fn vulkan_driver() -> bool {
@@ -54,4 +54,23 @@ fn without_hardware_auto_means_cpu_and_says_so() {
     let bench = Bench::new(&Spec::new());
     let run = bench.restored("out.tif", &["--device", "auto"]).ok();
     assert!(run.stderr.contains("device: cpu"), "{run:#?}");
+}
+
+#[test]
+fn info_tells_what_would_compute() {
+    let done = Run::from(
+        unclouded()
+            .args(["info", "cpu", "--json"])
+            .output()
+            .unwrap(),
+    )
+    .ok();
+    let said: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(
+        (&said["kind"], &said["device"]),
+        (&"device".into(), &"cpu".into())
+    );
+    assert!(said["name"].as_str().unwrap().contains("thread"), "{said}");
+    let done = Run::from(unclouded().args(["info", "auto"]).output().unwrap()).ok();
+    assert!(done.stdout.starts_with("device: "), "{done:#?}");
 }

@@ -69,7 +69,8 @@ fn polygons_fill_what_their_raster_fills() {
     ] {
         let polygons = polygonized(&bench, name, format, epsg);
         let output = format!("{format}.tif");
-        restore(&bench, &output, &["--mask", text(&polygons)]).ok();
+        let words = ["--mask", text(&polygons), "--dilate-px", "0"];
+        restore(&bench, &output, &words).ok();
         assert_eq!(read(&bench.path(&output)), expected, "{name}");
     }
 }
@@ -95,7 +96,8 @@ fn the_detector_finds_the_clouds_of_the_demo_scene() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("mask.tif");
     let scene = demo("punjab_20200823.tif");
-    let done = mask(&scene, &output, &["--from", "auto", "--classes"]).ok();
+    let bare = ["--from", "auto", "--classes", "--dilate-px", "0"];
+    let done = mask(&scene, &output, &bare).ok();
     assert!(done.stdout.contains("of which shadow"), "{done:#?}");
     let (found, truth) = (read(&output), read(&demo("punjab_20200823_mask.tif")));
     // The reference is grown by 3 pixels: everything found has to be in it, most of it found.
@@ -120,18 +122,19 @@ fn the_detector_finds_the_clouds_of_the_demo_scene() {
     }
     // What is found when nothing is said of where the mask comes from.
     let usual = folder.path().join("usual.tif");
-    let done = mask(&scene, &usual, &["--classes"]).ok();
+    let done = mask(&scene, &usual, &["--classes", "--dilate-px", "0"]).ok();
     assert!(done.stderr.contains("--from auto"), "{done:#?}");
     assert_eq!(read(&usual), found);
-    // The clear date has none, which is no error for `mask`, and one for `restore`.
+    // The clear date has none, which is no error: `restore` writes it as it is.
     let clear = demo("punjab_20200604.tif");
     let done = mask(&clear, &output, &["--from", "auto", "--overwrite"]).ok();
     assert!(
-        done.stdout.contains("0 of 69696") && done.stderr.contains("none found"),
+        done.stdout.contains("0 of 69696") && done.stderr.contains("no clouds found"),
         "{done:#?}"
     );
     assert!(read(&output)[0].iter().all(|value| *value == 0.0));
     let restored = folder.path().join("out.tif");
+    let std = folder.path().join("std.tif");
     let words = [
         "restore",
         text(&clear),
@@ -139,9 +142,15 @@ fn the_detector_finds_the_clouds_of_the_demo_scene() {
         text(&restored),
         "--mask-from",
         "auto",
+        "--uncertainty",
+        text(&std),
     ];
-    run(words).refused(&["clouds in the scene", "none found"]);
-    assert!(!restored.exists());
+    let done = run(words).ok();
+    assert!(done.stderr.contains("written as it is"), "{done:#?}");
+    assert!(done.stdout.contains("0 pixels filled"), "{done:#?}");
+    assert_eq!(read(&restored), read(&clear));
+    let spread = read(&std);
+    assert!(spread.iter().flatten().all(|value| *value == 0.0));
 }
 
 #[test]
@@ -280,4 +289,63 @@ fn mask_reports_as_json_and_keeps_its_manners() {
     mask(&bench.scene, &other, &classes).refused(&["--classes"]);
     mask(&bench.scene, &bench.path("m.png"), &["--from", "auto"]).refused(&[".tif"]);
     assert_eq!(bench.files(), ["mask.tif", "new.tif", "scene.tif"]);
+}
+
+/// Growth belongs to what it grows from: the rim of a shadow is shadow, not a cloud.
+#[test]
+fn around_a_shadow_grows_shadow() {
+    let folder = tempfile::tempdir().unwrap();
+    let scene = demo("latium_20180705.tif");
+    let classes = |name: &str, px: &str| {
+        let output = folder.path().join(name);
+        mask(&scene, &output, &["--classes", "--dilate-px", px]).ok();
+        read(&output).remove(0)
+    };
+    let (bare, grown) = (classes("bare.tif", "0"), classes("grown.tif", "3"));
+    let width = 256;
+    let near = |at: usize, class: f64| {
+        let (row, col) = (at / width, at % width);
+        (0..bare.len())
+            .filter(|other| bare[*other] == class)
+            .any(|other| {
+                (other / width).abs_diff(row).pow(2) + (other % width).abs_diff(col).pow(2) <= 9
+            })
+    };
+    let count = |values: &[f64], class: f64| values.iter().filter(|value| **value == class).count();
+    assert!(count(&grown, 2.0) > count(&bare, 2.0) + 500);
+    for at in (0..grown.len()).filter(|at| grown[*at] != bare[*at]) {
+        assert!(
+            near(at, grown[at]),
+            "pixel {at} is {} and far from any",
+            grown[at]
+        );
+    }
+}
+
+/// Forty metres unless told otherwise for what was detected, in the log and in the pixels.
+#[test]
+fn growth_is_in_metres_and_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let scene = demo("latium_20180705.tif");
+    let output = folder.path().join("mask.tif");
+    let marked = |more: &[&str]| {
+        let words = [more, &["--overwrite"]].concat();
+        let done = mask(&scene, &output, &words).ok();
+        let count = read(&output)[0]
+            .iter()
+            .filter(|value| **value > 0.0)
+            .count();
+        (count, done.stderr)
+    };
+    let (usual, said) = marked(&[]);
+    assert!(
+        said.contains("grown by 40 m (4 pixels), as usual"),
+        "{said}"
+    );
+    assert_eq!(marked(&["--dilate-px", "4"]).0, usual);
+    assert_eq!(marked(&["--dilate-m", "41"]).0, usual);
+    assert!(marked(&["--dilate-m", "0"]).0 < usual);
+    let both = mask(&scene, &output, &["--dilate-m", "10", "--dilate-px", "1"]);
+    assert!(both.stderr.contains("cannot be used with"), "{both:#?}");
+    mask(&scene, &output, &["--dilate-m=-1", "--overwrite"]).refused(&["--dilate-m"]);
 }

@@ -6,7 +6,7 @@ use gdal::raster::Buffer;
 use gdal::{Dataset, DatasetOptions, DriverManager, GdalOpenFlags};
 use serde_json::Value;
 
-use crate::fixtures::{Spec, cloud, write_mask};
+use crate::fixtures::{Spec, cloud, read, write_mask};
 use crate::run::{Bench, Run, json_lines, tests_folder, unclouded};
 
 fn demo(name: &str) -> PathBuf {
@@ -183,11 +183,29 @@ fn a_reference_that_shows_nothing_is_not_taken_silently() {
 #[test]
 fn references_that_do_not_fit_are_refused() {
     let bench = Bench::new(&Spec::new());
-    let small = Spec::new().size(32, 32).write(bench.path("small.tif"));
-    let small = small.to_str().unwrap();
+    let twin = bench.path("twin.tif");
+    std::fs::copy(&bench.scene, &twin).unwrap();
+    for same in [&bench.scene, &twin] {
+        bench
+            .restored("out.tif", &["--reference", same.to_str().unwrap()])
+            .refused(&["reference", "another date", "very pixels"]);
+    }
+    // It lies elsewhere: warped, it shows nothing.
+    let far = bench.path("far.tif");
+    other_date(&bench.scene, &far);
+    let update = DatasetOptions {
+        open_flags: GdalOpenFlags::GDAL_OF_UPDATE,
+        ..DatasetOptions::default()
+    };
+    let mut moved = Dataset::open_ex(&far, update).unwrap();
+    let mut place = moved.geo_transform().unwrap();
+    place[0] += 50_000.0;
+    moved.set_geo_transform(&place).unwrap();
+    moved.close().unwrap();
     bench
-        .restored("out.tif", &["--reference", small])
-        .refused(&["reference", "48 x 40", "32 x 32", "gdalwarp"]);
+        .restored("out.tif", &["--reference", far.to_str().unwrap()])
+        .refused(&["far.tif", "somewhere in the scene", "in the scene's place"]);
+    assert!(!bench.path("out.tif").exists());
     bench
         .restored("out.tif", &["--reference", "missing.tif"])
         .refused(&["reference", "missing.tif"]);
@@ -236,4 +254,84 @@ fn quality_chooses_steps_and_samples_and_gives_way() {
     assert!(fast.0 * fast.1 < balanced.0 * balanced.1);
     assert!(balanced.0 * balanced.1 < best.0 * best.1);
     assert_eq!(start(&["--quality", "best", "--samples", "3"]), (best.0, 3));
+}
+
+/// Another resolution and CRS: brought onto the scene's grid, and as good as on it, nearly.
+#[test]
+fn a_reference_on_another_grid_is_warped() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (scene, mask) = (
+        demo("latium_20180705.tif"),
+        demo("latium_20180705_mask.tif"),
+    );
+    let other = demo("latium_20181112.tif");
+    let warped = path("warped.tif");
+    let done = std::process::Command::new("gdalwarp")
+        .args(["-q", "-t_srs", "EPSG:32633", "-tr", "12", "12"])
+        .args([&other, &warped])
+        .status();
+    assert!(done.unwrap().success());
+    let fill = |name: &str, reference: Option<&Path>| {
+        let mut command = unclouded();
+        command.arg("restore").arg(&scene).arg("--mask").arg(&mask);
+        command.args(["--mask-values", "1,2", "--device", "cpu"]);
+        command.args(["--steps", "1", "--samples", "1", "-o"]);
+        command.arg(path(name));
+        if let Some(reference) = reference {
+            command.arg("--reference").arg(reference);
+        }
+        Run::from(command.output().unwrap()).ok()
+    };
+    fill("alone.tif", None);
+    let plain = fill("same.tif", Some(&other));
+    assert!(!plain.stderr.contains("another grid"), "{plain:#?}");
+    let said = fill("warped_out.tif", Some(&warped));
+    assert!(
+        said.stderr.contains("brought onto the scene's"),
+        "{said:#?}"
+    );
+    assert!(
+        said.stdout.contains("0 of 46286 clear pixels changed"),
+        "{said:#?}"
+    );
+    let mean_difference = |a: &str, b: &str| {
+        let (a, b) = (read(&path(a)), read(&path(b)));
+        let pairs = a.iter().flatten().zip(b.iter().flatten());
+        pairs.map(|(a, b)| (a - b).abs()).sum::<f64>()
+    };
+    let near = mean_difference("same.tif", "warped_out.tif");
+    let far = mean_difference("same.tif", "alone.tif");
+    assert!(near < 0.6 * far, "{near} and {far}");
+}
+
+/// Clouds of the reference would be painted into the scene: it is said, and they are left out
+/// where the user lets them be found.
+#[test]
+fn a_clouded_reference_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let fill = |more: &[&str]| {
+        let mut command = unclouded();
+        command.arg("restore").arg(demo("punjab_20200604.tif"));
+        command
+            .arg("--mask")
+            .arg(demo("punjab_20200604_mask.tif"))
+            .arg("--reference")
+            .arg(demo("punjab_20200823.tif"));
+        command.args(["--device", "cpu", "--steps", "1", "--samples", "1"]);
+        command.args(["--overwrite", "-o"]);
+        command.arg(folder.path().join("out.tif")).args(more);
+        Run::from(command.output().unwrap()).ok()
+    };
+    let warned = fill(&[]);
+    assert!(
+        warned
+            .stderr
+            .contains("warning: the reference looks clouded itself")
+            && warned.stderr.contains("--reference-mask-from auto"),
+        "{warned:#?}"
+    );
+    let told = fill(&["--reference-mask-from", "auto"]);
+    assert!(!told.stderr.contains("warning:"), "{told:#?}");
+    assert!(told.stderr.contains("filled without it"), "{told:#?}");
 }

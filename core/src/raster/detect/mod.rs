@@ -18,6 +18,7 @@ mod cloud;
 mod levels;
 mod offset;
 mod pixel;
+mod roles;
 mod shadow;
 #[cfg(test)]
 mod tests;

@@ -12,8 +12,9 @@ use super::super::dtype::{DataType, Native};
 use super::super::scene::Scene;
 use super::super::source::{hide_transparent, read_native};
 use super::super::{roles, unreadable};
+use super::growth::pixel_m;
 use super::{Marked, grid};
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::{for_dtype, interrupt};
 
 /// Metadata items that hold the sun's azimuth in degrees, in any of these spellings.
@@ -24,8 +25,6 @@ const SUN_AZIMUTH: [&str; 5] = [
     "MEAN_SOLAR_AZIMUTH_ANGLE",
     "SATELLITE_SUN_AZIMUTH",
 ];
-/// Metres of a degree of latitude.
-const DEGREE_M: f64 = 111_320.0;
 /// Walks of the detector over the scene.
 const WALKS: usize = 4;
 
@@ -78,14 +77,11 @@ pub fn mark(scene: &Scene, bits: &mut BitMask, progress: &mut dyn FnMut(u64)) ->
     if detected.cloud.any() && detected.offset_px.is_none() {
         notes.push("mask: no shadows found that fit the clouds".into());
     }
-    let nothing = (!bits.any()).then(|| {
-        Failure::mismatch("--mask-from auto", "clouds in the scene", "none found")
-            .hint("nothing to fill; if you see clouds, mark them in a mask and give it with --mask")
-    });
     Ok(Marked {
-        nothing,
+        clear: !bits.any(),
         shadow: Some(detected.shadow),
         notes,
+        ..Marked::default()
     })
 }
 
@@ -143,20 +139,6 @@ fn largest_blue(scene: &Scene, band: usize) -> Result<f32> {
     let finite = values.data().iter().filter(|value| value.is_finite());
     let known = finite.filter(|value| Some(**value) != missing);
     Ok(known.fold(0.0, |largest: f32, value| largest.max(*value)))
-}
-
-/// Size of a pixel, metres; `None` for a scene without a place.
-fn pixel_m(scene: &Scene) -> Option<f64> {
-    let [_, _, b, _, _, d] = scene.info.geotransform?;
-    let crs = scene.dataset.spatial_ref().ok()?;
-    let unit = if crs.is_geographic() {
-        DEGREE_M
-    } else {
-        crs.linear_units()
-    };
-    // From row to row, since degrees of longitude shrink.
-    let size = b.hypot(d) * unit;
-    (size.is_finite() && size > 0.0).then_some(size)
 }
 
 /// Where the sun stands: from the metadata, else in the morning, unless north is not up.

@@ -7,6 +7,7 @@
 mod auto;
 mod extent;
 pub mod grid;
+pub mod growth;
 mod own;
 mod place;
 mod raster;
@@ -20,9 +21,11 @@ use std::path::{Path, PathBuf};
 
 use gdal::{Dataset, DatasetOptions, GdalOpenFlags};
 use unclouded_core::raster::bits::BitMask;
+use unclouded_core::raster::growth::grow_classes;
 use unclouded_core::raster::{Mask, Window};
 
 use self::extent::Extent;
+use self::growth::Growth;
 use self::raster::RasterMask;
 use self::request::{MaskFrom, MaskRequest};
 use self::rule::Rule;
@@ -31,6 +34,8 @@ use super::scene::Scene;
 use super::{exists, open_raster};
 use crate::failure::{Failure, Result};
 
+/// What an 8-bit picture shows as white.
+const WHITE: f64 = 255.0;
 /// A share of the scene outside the mask that is worth a word.
 const WORTH_SAYING: f64 = 0.001;
 
@@ -41,16 +46,22 @@ pub struct MaskReader {
     shadow: Option<BitMask>,
     dilate_px: usize,
     extent: Option<Extent>,
-    /// Why nothing is marked, if nothing is.
+    /// Why nothing is marked, if nothing is and something should be.
     nothing: Option<Failure>,
+    /// Whether a detector or a classification says that there are no clouds.
+    clear: bool,
     /// Where it comes from and what the user should know about it.
     pub notes: Vec<String>,
 }
 
-/// What marking left: why nothing is marked, if nothing is, and notes.
+/// What marking left beside the pixels.
 #[derive(Default)]
 struct Marked {
     nothing: Option<Failure>,
+    /// Whether a detector or a classification found no clouds, which is no mistake.
+    clear: bool,
+    /// Whether it is a raster of values, which somebody made to be taken as it is.
+    as_it_is: bool,
     shadow: Option<BitMask>,
     notes: Vec<String>,
 }
@@ -65,7 +76,7 @@ impl MaskReader {
         let request = MaskRequest {
             path: Some(path.to_owned()),
             values: values.to_vec(),
-            dilate_px,
+            growth: Growth::Pixels(dilate_px),
             ..MaskRequest::default()
         };
         Self::prepare(&request, scene, &mut |_| ())
@@ -92,9 +103,13 @@ impl MaskReader {
         let marked = mark(request, scene, &mut bits, progress)?;
         let Marked {
             mut nothing,
+            mut clear,
+            as_it_is,
             shadow,
             mut notes,
         } = marked;
+        let (dilate_px, grown) = request.growth.pixels(scene, as_it_is)?;
+        notes.extend(grown.filter(|_| bits.any()));
         let before = bits.count();
         let dropped = bits.remove_small(request.min_area_px);
         if dropped > 0 {
@@ -104,7 +119,9 @@ impl MaskReader {
                 request.min_area_px,
                 before - kept
             ));
-            if kept == 0 {
+            if kept == 0 && request.from.is_some() {
+                clear = true;
+            } else if kept == 0 {
                 nothing = Some(
                     Failure::mismatch(
                         "--min-area-px",
@@ -121,9 +138,10 @@ impl MaskReader {
         Ok(MaskReader {
             bits,
             shadow,
-            dilate_px: request.dilate_px,
+            dilate_px,
             extent,
             nothing,
+            clear,
             notes,
         })
     }
@@ -136,6 +154,7 @@ impl MaskReader {
             dilate_px: 0,
             extent: None,
             nothing: None,
+            clear: false,
             notes: Vec::new(),
         }
     }
@@ -169,11 +188,27 @@ impl MaskReader {
         self.extent.as_ref()
     }
 
-    /// Of the marked pixels of a window, those a detector found to be shadow and not cloud;
-    /// neither grown nor cut.
+    /// Of the marked pixels of a window, grown as they are, those that are shadow and not cloud,
+    /// where that was detected: what grew belongs to the nearer of the two.
     pub fn shadow(&self, window: Window) -> Option<Mask> {
         let shadow = self.shadow.as_ref()?;
-        Some(shadow.read(window))
+        let (height, width) = self.bits.size();
+        let around = window.grow(self.dilate_px, height, width);
+        let marked = self.bits.read(around);
+        let dark = shadow.read(around).and(&marked);
+        let (_, grown) = grow_classes(&marked.and_not(&dark), &dark, self.dilate_px);
+        Some(grown.crop(window.relative_to(around)))
+    }
+
+    /// Whether shadows are told from clouds.
+    pub fn tells_shadow(&self) -> bool {
+        self.shadow.is_some()
+    }
+
+    /// Whether a detector or a classification says that there are no clouds: then there is
+    /// nothing to fill, and nothing wrong.
+    pub fn is_clear(&self) -> bool {
+        self.clear
     }
 
     /// Check that something is marked.
@@ -262,11 +297,20 @@ fn from_raster(
     bits: &mut BitMask,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Marked> {
+    let mut notes = Vec::new();
     let mut mask = RasterMask::new(scene, dataset, band, rule)?;
     mask.mark(bits, path, progress)?;
+    let white = Rule::Values(vec![WHITE]);
+    if !bits.any() && *rule == Rule::Usual && mask.holds_black_and_white() {
+        notes.push(format!(
+            "mask {}: of its values 0 and 255, 255 is taken for \"fill\"",
+            path.display()
+        ));
+        mask = RasterMask::new(scene, dataset, band, &white)?;
+        mask.mark(bits, path, progress)?;
+    }
     let (height, width) = bits.size();
     let outside = mask.share_outside(height as u64 * width as u64);
-    let mut notes = Vec::new();
     if outside > WORTH_SAYING {
         notes.push(format!(
             "mask {} leaves {:.1} % of the scene uncovered; that part is taken as clear",
@@ -274,8 +318,14 @@ fn from_raster(
             100.0 * outside
         ));
     }
+    // A classification that knows no cloud is an answer, a list of values that never occur a
+    // mistake.
+    let empty = !bits.any();
+    let clear = empty && mask.knows_no_cloud();
     Ok(Marked {
-        nothing: (!bits.any()).then(|| mask.nothing_marked(path)),
+        nothing: (empty && !clear).then(|| mask.nothing_marked(path)),
+        clear,
+        as_it_is: matches!(rule, Rule::Usual | Rule::Values(_)),
         notes,
         shadow: None,
     })

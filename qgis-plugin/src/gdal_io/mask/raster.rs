@@ -164,6 +164,25 @@ impl<'a> RasterMask<'a> {
             .map_err(|error| unreadable("mask", &error))
     }
 
+    /// Whether all values seen were 0, 255 and at most one more, its nodata value; of a mask that
+    /// marks nothing.
+    pub fn holds_black_and_white(&self) -> bool {
+        let nodata = self.nodata();
+        let mut values = self.found.values().map(|(value, _)| *value);
+        self.found.contains_key(&255.0_f64.to_bits())
+            && values.all(|value| value == 0.0 || value == 255.0 || Some(value) == nodata)
+    }
+
+    /// Whether it is a classification that knows no cloud; of a mask that marks nothing.
+    pub fn knows_no_cloud(&self) -> bool {
+        let values = self.found.values().map(|(value, _)| *value);
+        self.rule.knows_no_cloud(values)
+    }
+
+    fn nodata(&self) -> Option<f64> {
+        self.dataset.rasterband(self.band).ok()?.no_data_value()
+    }
+
     /// The failure for a mask that marks nothing.
     pub fn nothing_marked(&self, path: &Path) -> Failure {
         let mut counts: Vec<(f64, u64)> = self.found.values().copied().collect();

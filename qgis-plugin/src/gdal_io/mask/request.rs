@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use super::growth::Growth;
 use crate::failure::{Failure, Result};
 
 /// Groups larger than this are never dropped.
 const LARGEST_MIN_AREA_PX: u64 = 100_000_000;
-/// A mask that has to grow more than this is not a mask.
-const MOST_DILATION_PX: usize = 1000;
 
 /// `--mask-from`: how to get the mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -41,7 +40,7 @@ pub struct MaskRequest {
     /// Values that mean "fill"; empty for the usual ones.
     pub values: Vec<f64>,
     /// How far to grow the mask.
-    pub dilate_px: usize,
+    pub growth: Growth,
     /// Smaller groups of pixels are dropped, before the mask is grown.
     pub min_area_px: u64,
     /// xmin, ymin, xmax, ymax: fill only inside.
@@ -61,11 +60,7 @@ impl MaskRequest {
             Err(Failure::mismatch(what, format!("0 to {most}"), got)
                 .hint(format!("the nearest it may be: {what} {most}")))
         };
-        range(
-            "--dilate-px",
-            MOST_DILATION_PX as u64,
-            self.dilate_px as u64,
-        )?;
+        self.growth.check()?;
         range("--min-area-px", LARGEST_MIN_AREA_PX, self.min_area_px)?;
         if let Some(wrong) = self.values.iter().find(|value| !value.is_finite()) {
             return Err(Failure::mismatch("--mask-values", "finite numbers", wrong)

@@ -15,9 +15,14 @@ const QA_BITS: [(u32, &str); 4] = [
 /// Bit 0 of QA_PIXEL: no image here, whatever the other bits say.
 const QA_FILL: u32 = 1;
 
+/// Bit 6 of QA_PIXEL: neither cloud nor dilated cloud.
+const QA_CLEAR: u32 = 1 << 6;
+
 /// Which values mark a pixel.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Rule {
+    /// 1, as nobody named a value.
+    Usual,
     /// These values.
     Values(Vec<f64>),
     /// Classes of Sentinel-2's SCL.
@@ -29,11 +34,11 @@ pub enum Rule {
 impl Rule {
     /// The values the user named, else 1.
     pub fn values(asked: &[f64]) -> Self {
-        Rule::Values(if asked.is_empty() {
-            vec![1.0]
+        if asked.is_empty() {
+            Rule::Usual
         } else {
-            asked.to_vec()
-        })
+            Rule::Values(asked.to_vec())
+        }
     }
 
     /// The SCL classes the user named, else shadow, cloud and cirrus.
@@ -62,6 +67,7 @@ impl Rule {
     /// Whether a value marks its pixel.
     pub fn marks(&self, value: f64) -> bool {
         match self {
+            Rule::Usual => value == 1.0,
             Rule::Values(values) | Rule::Scl(values) => values.contains(&value),
             Rule::QaPixel => {
                 // The band is uint16; anything else is no QA_PIXEL and marks nothing.
@@ -72,9 +78,32 @@ impl Rule {
         }
     }
 
+    /// Whether a raster that marks nothing is a classification all the same, one that knows no
+    /// cloud, by the values it holds; a list of values is none.
+    pub fn knows_no_cloud(&self, mut values: impl Iterator<Item = f64>) -> bool {
+        match self {
+            Rule::Usual | Rule::Values(_) => false,
+            // 0 is nodata, and nothing but nodata says nothing.
+            Rule::Scl(_) => {
+                let mut said = false;
+                values.all(|value| {
+                    said |= value != 0.0;
+                    (0.0..=11.0).contains(&value) && value.fract() == 0.0
+                }) && said
+            }
+            // Where the sky is clear, the bit for that is set.
+            Rule::QaPixel => values.any(|value| {
+                (0.0..=65_535.0).contains(&value)
+                    && value.fract() == 0.0
+                    && value as u32 & QA_CLEAR != 0
+            }),
+        }
+    }
+
     /// What a mask of this rule has to hold, for messages.
     pub fn expected(&self) -> String {
         match self {
+            Rule::Usual => "a pixel with value 1".to_owned(),
             Rule::Values(values) => format!("a pixel with value {}", or(values)),
             Rule::Scl(values) => format!("a pixel of class {}", or(values)),
             Rule::QaPixel => {
@@ -87,7 +116,7 @@ impl Rule {
     /// What to do when nothing is marked.
     pub fn hint(&self) -> &'static str {
         match self {
-            Rule::Values(_) => {
+            Rule::Usual | Rule::Values(_) => {
                 "name the values that mean \"fill\" with --mask-values, e.g. --mask-values 255"
             }
             Rule::Scl(_) => {

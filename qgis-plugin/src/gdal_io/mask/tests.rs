@@ -1,5 +1,6 @@
 //! Masks on made-up scenes: warping, polygons, classifications, specks, growth, extents.
 
+mod classes;
 mod polygons;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use tempfile::TempDir;
 use unclouded_core::raster::{Mask, Window};
 
 use super::MaskReader;
+use super::growth::Growth;
 use super::request::{MaskFrom, MaskRequest};
 use crate::dataset::rng::Rng;
 use crate::failure::{Failure, Result};
@@ -116,9 +118,11 @@ impl Bench {
     }
 }
 
+/// Not grown, whatever its kind.
 fn of(path: PathBuf) -> MaskRequest {
     MaskRequest {
         path: Some(path),
+        growth: Growth::Pixels(0),
         ..MaskRequest::default()
     }
 }
@@ -269,7 +273,7 @@ fn specks_go_before_the_mask_grows() -> Result<()> {
         },
     );
     let request = |dilate_px, min_area_px| MaskRequest {
-        dilate_px,
+        growth: Growth::Pixels(dilate_px),
         min_area_px,
         ..of(path.clone())
     };
@@ -322,55 +326,6 @@ fn only_the_extent_is_filled_and_the_rest_is_left_out() -> Result<()> {
 }
 
 #[test]
-fn classifications_are_read_by_their_rules() -> Result<()> {
-    let bench = Bench::new();
-    let half = [SCENE[0], 20.0, 0.0, SCENE[3], 0.0, -20.0];
-    let scl = bench.raster(
-        "SCL.tif",
-        (WIDTH / 2, HEIGHT / 2),
-        Some(half),
-        Some(UTM_43N),
-        |row, _| (row % 12) as u8,
-    );
-    let request = |from, path: &PathBuf, values: &[f64]| MaskRequest {
-        from: Some(from),
-        values: values.to_vec(),
-        ..of(path.clone())
-    };
-    let mask = bench.read(&request(MaskFrom::Scl, &scl, &[]))?;
-    let classes = |classes: &'static [usize]| {
-        Mask::from_fn(HEIGHT, WIDTH, move |row, _| {
-            classes.contains(&(row / 2 % 12))
-        })
-    };
-    assert_eq!(mask, classes(&[3, 8, 9, 10]));
-    assert_eq!(
-        bench.read(&request(MaskFrom::Scl, &scl, &[11.0]))?,
-        classes(&[11])
-    );
-    let qa = bench.raster(
-        "QA.tif",
-        (WIDTH, HEIGHT),
-        Some(SCENE),
-        Some(UTM_43N),
-        |row, _| [21_824_u16, 22_280, 23_888, 1, 54_596][row % 5],
-    );
-    let mask = bench.read(&request(MaskFrom::QaPixel, &qa, &[]))?;
-    let expected = Mask::from_fn(HEIGHT, WIDTH, |row, _| matches!(row % 5, 1 | 2 | 4));
-    assert!(mask == expected);
-    refused(
-        bench.read(&request(MaskFrom::Scl, &qa, &[])),
-        &["3 or 8 or 9 or 10", "21824"],
-    );
-    let without = MaskRequest {
-        from: Some(MaskFrom::Scl),
-        ..MaskRequest::default()
-    };
-    refused(bench.read(&without), &["SCL", "scene.tif"]);
-    Ok(())
-}
-
-#[test]
 fn the_scenes_own_band_of_classes_is_used_and_is_no_image() -> Result<()> {
     let bench = Bench::new();
     let driver = DriverManager::get_driver_by_name("GTiff").expect("GeoTIFF");
@@ -391,6 +346,7 @@ fn the_scenes_own_band_of_classes_is_used_and_is_no_image() -> Result<()> {
     dataset.close().expect("written");
     let mask = bench.read(&MaskRequest {
         from: Some(MaskFrom::Scl),
+        growth: Growth::Pixels(0),
         ..MaskRequest::default()
     })?;
     assert_eq!(mask.count(), WIDTH * HEIGHT / 7);
