@@ -54,6 +54,13 @@ def main():
         parser.error("no --binary: build it first (cargo build --release -p unclouded)")
     arguments.out.mkdir(parents=True, exist_ok=True)
     files = plugin_files(arguments.url)
+    # The addresses in the source hold the place of real ones: a link that leads nowhere is worse
+    # than none, and only the plugin repository insists.
+    installed = dict(files)
+    if not arguments.url:
+        text = files["metadata.txt"].decode()
+        text = re.sub(r"^\w+=\S*unclouded\.example\S*\n", "", text, flags=re.MULTILINE)
+        installed["metadata.txt"] = text.encode()
     with tempfile.TemporaryDirectory() as folder:
         programs = {}
         for word in arguments.binary:
@@ -68,7 +75,9 @@ def main():
             for name in ("LICENSE-MIT", "LICENSE-APACHE")
         }
         write(
-            arguments.out / f"{NAME}.zip", {**files, **licences, **programs}, programs
+            arguments.out / f"{NAME}.zip",
+            {**installed, **licences, **programs},
+            programs,
         )
     plain = arguments.out / f"{NAME}_repository.zip"
     write(plain, files, ())

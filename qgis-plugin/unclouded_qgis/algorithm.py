@@ -8,14 +8,30 @@ from qgis.core import (
     QgsProcessingAlgorithm,
     QgsProcessingException,
     QgsProcessingParameterEnum,
+    QgsProcessingParameterNumber,
     QgsProcessingParameterString,
 )
+from qgis.PyQt.QtCore import QUrl
 from qgis.PyQt.QtGui import QIcon
 
-from . import backend
-from .compat import FLAG_ADVANCED, tr
+from . import backend, process
+from .compat import FLAG_ADVANCED, NUMBER_DOUBLE, tr
 
-ICON = Path(__file__).resolve().parent / "icon.svg"
+PLUGIN = Path(__file__).resolve().parent
+ICON = PLUGIN / "icon.svg"
+HELP = PLUGIN / "help" / "help.html"
+
+
+def icon(name):
+    """An icon of the plugin by the name of its file."""
+    return QIcon(str(PLUGIN / "icons" / name if name else ICON))
+
+
+def help_url(anchor=""):
+    """Address of the help that lies in the plugin, readable offline."""
+    url = QUrl.fromLocalFile(str(HELP))
+    url.setFragment(anchor)
+    return url
 
 
 class UncloudedAlgorithm(QgsProcessingAlgorithm):
@@ -27,10 +43,14 @@ class UncloudedAlgorithm(QgsProcessingAlgorithm):
 
     NAME = ""
     COMMAND = "restore"
+    # File in icons/; empty for the plugin's own icon.
+    ICON = ""
 
     def __init__(self):
         super().__init__()
+        # Words of a choice as the program calls them, and as the dialog does.
         self._choices = {}
+        self._shown = {}
 
     def name(self):
         """The id without the provider; never translated, never changed."""
@@ -41,8 +61,12 @@ class UncloudedAlgorithm(QgsProcessingAlgorithm):
         return type(self)()
 
     def icon(self):
-        """The plugin's icon."""
-        return QIcon(str(ICON))
+        """Its icon in the toolbox and the menu."""
+        return icon(self.ICON)
+
+    def helpUrl(self):
+        """What the dialog's Help button opens."""
+        return help_url(self.NAME).toString()
 
     def tags(self):
         """Words that find the algorithm in the toolbox."""
@@ -91,10 +115,35 @@ class UncloudedAlgorithm(QgsProcessingAlgorithm):
                 instead of the number.
         """
         self._choices[name] = [word for word, _ in options]
-        shown = [text for _, text in options]
+        shown = self._shown[name] = [text for _, text in options]
         self.add(
             QgsProcessingParameterEnum(name, label, shown, defaultValue=default),
             help_text,
+            advanced,
+        )
+
+    def add_growth(self, unset, advanced=True):
+        """GROW.
+
+        Args:
+            unset: what happens when it is left empty.
+        """
+        self.add(
+            QgsProcessingParameterNumber(
+                "GROW",
+                tr("Grow the clouds by (metres)"),
+                NUMBER_DOUBLE,
+                None,
+                True,
+                0,
+                10_000,
+            ),
+            tr(
+                "Cloud edges and thin haze reach farther than most masks say, and what is left "
+                "of them is continued into the fill. Growing costs clear pixels."
+            )
+            + " "
+            + unset,
             advanced,
         )
 
@@ -116,6 +165,34 @@ class UncloudedAlgorithm(QgsProcessingAlgorithm):
         """The word of a choice."""
         plain = self.by_number(parameters)
         return self._choices[name][self.parameterAsEnum(plain, name, context)]
+
+    def words_of(self, name):
+        """The words of a choice, in the order of its labels."""
+        return self._choices[name]
+
+    def label(self, name):
+        """What the dialog calls a parameter."""
+        return self.parameterDefinition(name).description()
+
+    def dialog_words(self):
+        """The program's options, alone and with a word of a choice, as the dialog calls them.
+
+        Returns:
+            A dict, the longer keys first: {"--mask-from auto": "«Clouds: detect …»", ...}.
+        """
+        words = {}
+        for option, name in process.PARAMETERS.items():
+            if self.parameterDefinition(name) is None:
+                continue
+            label = self.label(name)
+            for word, shown in zip(
+                self._choices.get(name, ()), self._shown.get(name, ())
+            ):
+                words[f"{option} {word}"] = words[f"{option}={word}"] = (
+                    f"«{label}: {shown}»"
+                )
+            words[option] = f"«{label}»"
+        return words
 
     def by_number(self, parameters):
         """The parameters with choices that were given as words turned into numbers."""

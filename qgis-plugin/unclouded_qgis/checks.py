@@ -4,23 +4,19 @@
 
 import os
 
-from qgis.core import (
-    QgsCoordinateTransform,
-    QgsCsException,
-    QgsProcessing,
-    QgsProcessingException,
-    QgsRasterLayer,
-    QgsVectorLayer,
-)
+from qgis.core import QgsProcessing, QgsProcessingException
 
-from . import layers, masks
+from . import input_checks, layers
 from .compat import tr
 
 ENDINGS = (".tif", ".tiff")
 
 
-def numbers(text, kind):
+def numbers(algorithm, name, text, kind):
     """A list from "1,2"; [] for nothing.
+
+    Args:
+        name: of the parameter that holds the text.
 
     Raises:
         QgsProcessingException: it is no list of numbers.
@@ -30,7 +26,9 @@ def numbers(text, kind):
         return [kind(word) for word in words]
     except ValueError:
         raise QgsProcessingException(
-            tr("Expected numbers with commas between them, got «{}».").format(text)
+            tr(
+                "«{label}»: expected numbers with commas between them, got «{text}»."
+            ).format(label=algorithm.label(name), text=text)
         ) from None
 
 
@@ -44,10 +42,12 @@ def offset(algorithm, parameters, context, program):
     text = algorithm.parameterAsString(parameters, "OFFSET", context).strip()
     if text in ("", "auto"):
         return []
-    values = numbers(text, float)
+    values = numbers(algorithm, "OFFSET", text, float)
     if len(values) != 1:
         raise QgsProcessingException(
-            tr("Expected one number or auto as the offset, got «{}».").format(text)
+            tr("«{label}»: expected one number or auto, got «{text}».").format(
+                label=algorithm.label("OFFSET"), text=text
+            )
         )
     program.require(tr("An offset of the pixel values"), algorithm.COMMAND, "--offset")
     return [f"--offset={text}"]
@@ -70,8 +70,8 @@ def restore(algorithm, parameters, context, program):
     if problem:
         return problem
     for found in (
-        _mask(algorithm, parameters, context, program, scene),
-        _reference(algorithm, parameters, context, program, scene),
+        input_checks.mask(algorithm, parameters, context, program, scene),
+        input_checks.reference(algorithm, parameters, context, program, scene),
         _settings(algorithm, parameters, context, program, scene),
         outputs(
             algorithm, parameters, context, ("OUTPUT", "UNCERTAINTY", "PROVENANCE")
@@ -82,118 +82,15 @@ def restore(algorithm, parameters, context, program):
     return ""
 
 
-def _mask(algorithm, parameters, context, program, scene):
-    kind = algorithm.mask_from(parameters, context)
-    if kind != "values":
-        program.require(tr("This way to find clouds"), "restore", "--mask-from")
-    if not algorithm.is_set(parameters, "MASK"):
-        if kind == "values":
-            return (
-                tr("There is no mask.")
-                + "\n"
-                + tr("Hint: choose a raster or polygons that mark what to fill.")
-            )
-        return ""
-    mask = algorithm.parameterAsLayer(parameters, "MASK", context)
-    if isinstance(mask, QgsVectorLayer):
-        if kind != "values":
-            return (
-                tr("Polygons hold no cloud classes.")
-                + "\n"
-                + tr(
-                    "Hint: set 'Mask from' to the values of the mask, or choose a raster."
-                )
-            )
-        masks.VectorInput(mask)
-    elif isinstance(mask, QgsRasterLayer):
-        problem = layers.refusal(mask)
-        if problem:
-            return problem
-        if mask.source() == scene.source() and kind == "values":
-            return (
-                tr("The mask is the scene itself.")
-                + "\n"
-                + tr("Hint: choose a raster or polygons that mark what to fill.")
-            )
-        if kind == "values" and not numbers(
-            algorithm.parameterAsString(parameters, "MASK_VALUES", context) or "1",
-            float,
-        ):
-            return tr("There are no mask values.")
-    else:
-        return tr("The mask cannot be read.")
-    if kind == "auto":
-        return (
-            tr("Detecting clouds in the scene uses no mask.")
-            + "\n"
-            + tr("Hint: leave the mask empty, or choose another 'Mask from'.")
-        )
-    return _apart(mask, scene, context)
-
-
-def _apart(mask, scene, context):
-    """A message if the mask lies nowhere over the scene."""
-    known = mask.crs().isValid() and scene.crs().isValid()
-    size = (scene.width(), scene.height())
-    is_raster = isinstance(mask, QgsRasterLayer)
-    if not known and is_raster and (mask.width(), mask.height()) == size:
-        return ""  # not georeferenced: pixel by pixel
-    box = mask.extent()
-    if box.isNull():
-        return tr("The mask {} is empty.").format(mask.name())
-    if known and mask.crs() != scene.crs():
-        try:
-            box = QgsCoordinateTransform(
-                mask.crs(), scene.crs(), context.transformContext()
-            ).transformBoundingBox(box)
-        except QgsCsException as error:
-            return tr("The mask cannot be brought into the scene's CRS: {}").format(
-                error
-            )
-    if box.intersects(scene.extent()):
-        return ""
-    return (
-        tr("The mask {mask} does not lie over the scene {scene}.").format(
-            mask=mask.name(), scene=scene.name()
-        )
-        + "\n"
-        + tr(
-            "Expected something inside {scene}, got {mask} (CRS of the scene)."
-        ).format(scene=scene.extent().toString(6), mask=box.toString(6))
-        + "\n"
-        + tr("Hint: is it the mask of another scene, or is its CRS wrong?")
-    )
-
-
-def _reference(algorithm, parameters, context, program, scene):
-    for name, option in (
-        ("REFERENCE", "--reference"),
-        ("REFERENCE_MASK", "--reference-mask"),
-    ):
-        if not algorithm.is_set(parameters, name):
-            continue
-        program.require(tr("A reference date"), "restore", option)
-        layer = algorithm.parameterAsRasterLayer(parameters, name, context)
-        if layer is None:
-            return tr("The reference cannot be read.")
-        problem = layers.refusal(layer)
-        if problem:
-            return problem
-        size, wanted = (layer.width(), layer.height()), (scene.width(), scene.height())
-        if size != wanted:
-            return (
-                tr("The reference has {} x {} pixels, the scene {} x {}.").format(
-                    *size, *wanted
-                )
-                + "\n"
-                + tr("Hint: bring it onto the scene's grid with Warp (reproject).")
-            )
-        if name == "REFERENCE_MASK" and not algorithm.is_set(parameters, "REFERENCE"):
-            return tr("There is a mask of the reference, but no reference.")
-    return ""
-
-
 def _settings(algorithm, parameters, context, program, scene):
+    if algorithm.is_set(parameters, "DILATE"):
+        return (
+            tr("DILATE (pixels) is called GROW now, and counts metres.")
+            + "\n"
+            + tr("Hint: 3 pixels of a 10 m scene are 30.")
+        )
+    if algorithm.is_set(parameters, "GROW"):
+        program.require(tr("Growing by metres"), "restore", "--dilate-m")
     offset(algorithm, parameters, context, program)
     quality = algorithm.choice(parameters, "QUALITY", context)
     if quality != "balanced":
@@ -207,11 +104,14 @@ def _settings(algorithm, parameters, context, program, scene):
         program.require(what, "restore", f"--write={write}")
     if write == "texture" and algorithm.is_set(parameters, "REFERENCE"):
         return (
-            tr("The result «texture» is drawn without a reference of another date.")
+            tr("A texture is drawn from the scene alone, without another date.")
             + "\n"
-            + tr("Hint: choose the result «mean», or leave the reference empty.")
+            + tr("Hint: choose the result for measuring, or leave «{}» empty.").format(
+                algorithm.label("REFERENCE")
+            )
         )
-    bands = numbers(algorithm.parameterAsString(parameters, "BANDS", context), int)
+    text = algorithm.parameterAsString(parameters, "BANDS", context)
+    bands = numbers(algorithm, "BANDS", text, int)
     for band in bands:
         if not 1 <= band <= scene.bandCount():
             return tr(
@@ -242,10 +142,7 @@ def _settings(algorithm, parameters, context, program, scene):
                 + "\n"
                 + tr("Hint: draw it on the map over the clouds, or leave it empty.")
             )
-        # Without --extent the plugin clips the mask, and the program would grow it back out.
-        grows = algorithm.parameterAsInt(parameters, "DILATE", context) > 0
-        if grows or algorithm.mask_from(parameters, context) != "values":
-            program.require(tr("An extent with such a mask"), "restore", "--extent")
+        program.require(tr("An extent"), "restore", "--extent")
     return ""
 
 
@@ -265,15 +162,19 @@ def outputs(algorithm, parameters, context, names):
         if not path.lower().endswith(ENDINGS):
             return tr(
                 "{name}: expected a name ending in .tif (GeoTIFF), got {path}"
-            ).format(name=name, path=path)
+            ).format(name=algorithm.label(name), path=path)
         if _place(path) in inputs:
             return tr(
                 "{name} is the file of {other}: inputs are never written to."
-            ).format(name=name, other=inputs[_place(path)])
+            ).format(
+                name=algorithm.label(name), other=algorithm.label(inputs[_place(path)])
+            )
         if _place(path) in taken:
             return tr(
                 "{name} and {other} are one file: every output needs its own."
-            ).format(name=name, other=taken[_place(path)])
+            ).format(
+                name=algorithm.label(name), other=algorithm.label(taken[_place(path)])
+            )
         taken[_place(path)] = name
     return ""
 

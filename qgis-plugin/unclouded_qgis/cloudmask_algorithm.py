@@ -24,6 +24,7 @@ class CloudMask(UncloudedAlgorithm):
     """Runs `unclouded mask`."""
 
     NAME = "cloudmask"
+    ICON = "cloudmask.svg"
     COMMAND = "mask"
 
     def displayName(self):
@@ -53,9 +54,9 @@ class CloudMask(UncloudedAlgorithm):
         )
         self.add_choice(
             "MASK_FROM",
-            tr("Mask from"),
+            tr("Clouds"),
             [
-                ("auto", tr("detect clouds in the scene")),
+                ("auto", tr("detect them in the scene")),
                 ("scl", tr("Sentinel-2 scene classification (SCL)")),
                 ("qa-pixel", tr("Landsat QA_PIXEL")),
             ],
@@ -67,25 +68,24 @@ class CloudMask(UncloudedAlgorithm):
             ),
             tr("Empty: the scene's own band of that name. Not used for detection."),
         )
-        for name, label, text in (
-            (
-                "DILATE",
-                tr("Grow the mask by (pixels)"),
-                tr("Cloud edges and thin haze reach farther than the core of a cloud."),
+        self.add_growth(
+            tr(
+                "Not set: a usual amount, which the log names. Around a shadow grows shadow."
             ),
-            (
+            advanced=False,
+        )
+        self.add(
+            QgsProcessingParameterNumber(
                 "MIN_AREA",
                 tr("Smallest cloud (pixels)"),
-                tr("Patches with fewer pixels are dropped."),
+                NUMBER_INTEGER,
+                0,
+                False,
+                0,
+                2**31 - 1,
             ),
-        ):
-            high = 1000 if name == "DILATE" else 2**31 - 1
-            self.add(
-                QgsProcessingParameterNumber(
-                    name, label, NUMBER_INTEGER, 0, False, 0, high
-                ),
-                text,
-            )
+            tr("Patches with fewer pixels are dropped."),
+        )
         self.add(
             QgsProcessingParameterBoolean(
                 "CLASSES", tr("Tell shadows from clouds"), False
@@ -116,7 +116,9 @@ class CloudMask(UncloudedAlgorithm):
             return (
                 tr("Detecting clouds in the scene uses no mask.")
                 + "\n"
-                + tr("Hint: leave the mask empty, or choose another 'Mask from'.")
+                + tr(
+                    "Hint: leave the raster empty, or choose another answer to «Clouds»."
+                )
             )
         checks.offset(self, parameters, context, program)
         if self.parameterAsBool(parameters, "CLASSES", context):
@@ -138,6 +140,7 @@ class CloudMask(UncloudedAlgorithm):
         self.scene = RasterInput(
             self.parameterAsRasterLayer(parameters, "INPUT", context)
         )
+        self.result_name = tr("{}: clouds").format(self.scene.name)
         self.mask = None
         if self.is_set(parameters, "MASK"):
             layer = self.parameterAsRasterLayer(parameters, "MASK", context)
@@ -150,7 +153,7 @@ class CloudMask(UncloudedAlgorithm):
         """Run the program."""
         # Not in prepareAlgorithm: see RestoreAlgorithm.open_targets.
         target = self.parameterAsOutputLayer(parameters, "OUTPUT", context)
-        styles.attach(context, target, styles.mask())
+        styles.attach(context, target, styles.CloudMask(self.result_name))
         transform_context = context.transformContext()
         with Staging() as staging, staging.folder() as folder:
             scene = self.scene.path(folder, transform_context, feedback)
@@ -171,17 +174,18 @@ class CloudMask(UncloudedAlgorithm):
                 if not grid.same_pixels(masks.Grid(path)):
                     path = masks.warp(path, grid, [], folder, feedback)
                 words += ["--mask", path]
-            for name, option in (
-                ("DILATE", "--dilate-px"),
-                ("MIN_AREA", "--min-area-px"),
-            ):
-                value = self.parameterAsInt(parameters, name, context)
-                if value:
-                    words += [option, str(value)]
+            if self.is_set(parameters, "GROW"):
+                metres = self.parameterAsDouble(parameters, "GROW", context)
+                words += ["--dilate-m", f"{metres:g}"]
+            least = self.parameterAsInt(parameters, "MIN_AREA", context)
+            if least:
+                words += ["--min-area-px", str(least)]
             if self.parameterAsBool(parameters, "CLASSES", context):
                 words.append("--classes")
             words += checks.offset(self, parameters, context, self.program)
-            result = process.run(self.program, words, feedback, process.MASK_STAGES)
+            result = process.run(
+                self.program, words, feedback, process.MASK_STAGES, self.dialog_words()
+            )
             staging.commit()
         pixels = result.get("pixels") or {}
         fraction = pixels.get("fill", 0) / max(1, pixels.get("data", 0))

@@ -34,6 +34,10 @@ NUMBER_INTEGER = _first(
     "Qgis.ProcessingNumberParameterType.Integer",
     "QgsProcessingParameterNumber.Integer",
 )
+NUMBER_DOUBLE = _first(
+    "Qgis.ProcessingNumberParameterType.Double",
+    "QgsProcessingParameterNumber.Double",
+)
 FILE = _first(
     "Qgis.ProcessingFileParameterBehavior.File", "QgsProcessingParameterFile.File"
 )
@@ -42,6 +46,7 @@ TYPE_POLYGON = _first(
     "Qgis.ProcessingSourceType.VectorPolygon", "QgsProcessing.TypeVectorPolygon"
 )
 MESSAGE_WARNING = _first("Qgis.MessageLevel.Warning", "Qgis.Warning")
+MESSAGE_INFO = _first("Qgis.MessageLevel.Info", "Qgis.Info")
 TYPE_ARGB = _first("Qgis.DataType.ARGB32", "Qgis.ARGB32")
 TYPE_ARGB_PRE = _first(
     "Qgis.DataType.ARGB32_Premultiplied", "Qgis.ARGB32_Premultiplied"

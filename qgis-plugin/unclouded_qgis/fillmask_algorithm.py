@@ -10,6 +10,7 @@ class FillMask(RestoreAlgorithm):
     """Inpainting: buildings, stripes, a watermark, a ship."""
 
     NAME = "fillmask"
+    ICON = "fillmask.svg"
 
     def displayName(self):
         """See QgsProcessingAlgorithm."""
@@ -32,9 +33,8 @@ class FillMask(RestoreAlgorithm):
             "apart.\n\n"
             "Pixels that are nodata in the scene stay nodata: give holes a value first (Fill "
             "NoData cells), then mark them.\n\n"
-            "The mask is a raster whose values that mean fill stand in 'Mask values', or "
-            "polygons, in any grid and CRS. Draw polygons a little larger than the thing, its "
-            "shadow included."
+            "The mask is a polygon layer you drew or a raster, in any grid and CRS. Draw "
+            "polygons a little larger than the thing, its shadow included."
         )
 
     def initAlgorithm(self, _configuration=None):
@@ -47,6 +47,14 @@ class FillMask(RestoreAlgorithm):
                 "a polygon layer count."
             ),
         )
+        self.add_write()
+        self.add_growth(tr("Not set: what you mark is filled as you marked it."))
+        self.add_extent()
+        self.add_encoding()
+        self.add_computing()
         self.add_model()
-        self.add_advanced()
         self.add_outputs(tr("Filled image"))
+
+    def result_name(self, scene):
+        """See RestoreAlgorithm."""
+        return tr("{}: filled").format(scene)

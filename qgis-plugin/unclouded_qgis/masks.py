@@ -27,9 +27,13 @@ class VectorInput:
     """What a run needs of a polygon layer, taken on the thread where the layer lives.
 
     The feature source is a snapshot: unsaved edits and the layer's filter are in it.
+
+    Args:
+        layer: QgsVectorLayer.
+        selected_only: whether only the selected features count.
     """
 
-    def __init__(self, layer):
+    def __init__(self, layer, selected_only=False):
         if layer.geometryType() != GEOMETRY_POLYGON:
             raise QgsProcessingException(
                 tr("The mask {} has no polygons.").format(layer.name())
@@ -39,6 +43,27 @@ class VectorInput:
         self.name = layer.name()
         self.crs = layer.crs()
         self.features = QgsVectorLayerFeatureSource(layer)
+        self.total = layer.featureCount()
+        selected = layer.selectedFeatureIds()
+        self.selected = len(selected)
+        self.ids = selected if selected_only else None
+
+    def request(self):
+        """What to ask the snapshot for."""
+        request = QgsFeatureRequest().setNoAttributes()
+        return request if self.ids is None else request.setFilterFids(self.ids)
+
+    def note(self):
+        """What is worth a word about a selection; empty if there is none."""
+        if not self.selected:
+            return ""
+        if self.ids is not None:
+            return tr("mask: the {selected} selected polygons of {name}").format(
+                selected=self.selected, name=self.name
+            )
+        return tr(
+            "mask: all {total} polygons of {name} count, not the {selected} selected ones alone"
+        ).format(total=self.total, selected=self.selected, name=self.name)
 
 
 class Grid:
@@ -105,6 +130,8 @@ def burn(vector, grid, crs, folder, transform_context, feedback):
         QgsProcessingException: no polygon covers a pixel's centre, or the CRS cannot be changed.
     """
     path = os.path.join(folder, "mask.tif")
+    if vector.note():
+        feedback.pushInfo(vector.note())
     with gdal_exceptions():
         memory = ogr.GetDriverByName("Memory") or ogr.GetDriverByName("MEM")
         shapes = memory.CreateDataSource("mask")
@@ -145,7 +172,7 @@ def _geometries(vector, crs, transform_context):
     transform = None
     if vector.crs.isValid() and crs.isValid() and vector.crs != crs:
         transform = QgsCoordinateTransform(vector.crs, crs, transform_context)
-    for feature in vector.features.getFeatures(QgsFeatureRequest()):
+    for feature in vector.features.getFeatures(vector.request()):
         geometry = feature.geometry()
         if geometry.isNull() or geometry.isEmpty():
             continue
@@ -195,42 +222,6 @@ def warp(path, grid, values, folder, feedback):
         dataset.FlushCache()
         del dataset, source
     feedback.pushInfo(tr("mask: brought onto the scene's grid, nearest pixel"))
-    return target
-
-
-def clip(path, grid, values, extent, folder, feedback):
-    """The mask inside `extent` only: 1 where it has one of `values`, else 0.
-
-    Args:
-        extent: QgsRectangle in the scene's CRS; a pixel is inside when its centre is.
-    """
-    target = os.path.join(folder, "mask_in_extent.tif")
-    x0, dx, rx, y0, ry, dy = grid.transform
-    cols = np.arange(grid.width) + 0.5
-    marked = 0
-    with gdal_exceptions():
-        source = gdal.OpenEx(path, gdal.OF_RASTER | gdal.OF_READONLY)
-        band = source.GetRasterBand(1)
-        dataset = grid.create(target)
-        for top in range(0, grid.height, STRIP_ROWS):
-            if feedback.isCanceled():
-                break
-            height = min(STRIP_ROWS, grid.height - top)
-            rows = (np.arange(top, top + height) + 0.5)[:, None]
-            x, y = x0 + cols * dx + rows * rx, y0 + cols * ry + rows * dy
-            inside = (extent.xMinimum() <= x) & (x <= extent.xMaximum())
-            inside &= (extent.yMinimum() <= y) & (y <= extent.yMaximum())
-            inside &= np.isin(band.ReadAsArray(0, top, grid.width, height), values)
-            marked += int(inside.sum())
-            dataset.GetRasterBand(1).WriteArray(inside.astype(np.uint8), 0, top)
-        dataset.FlushCache()
-        del dataset, source
-    if not marked and not feedback.isCanceled():
-        raise QgsProcessingException(
-            tr("The mask marks no pixel inside the extent.")
-            + "\n"
-            + tr("Hint: draw the extent over the clouds, or leave it empty.")
-        )
     return target
 
 

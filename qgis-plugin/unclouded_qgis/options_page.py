@@ -2,7 +2,10 @@
 
 # SPDX-License-Identifier: GPL-2.0-or-later
 
+import json
+
 from qgis.gui import QgsFileWidget, QgsOptionsPageWidget, QgsOptionsWidgetFactory
+from qgis.PyQt.QtCore import QProcess, QProcessEnvironment
 from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import QComboBox, QFormLayout, QLabel, QSpinBox
 
@@ -12,6 +15,8 @@ from .compat import tr
 
 PAGE = "mOptionsPageUnclouded"
 LARGEST_MB = 1_000_000
+# QGIS gives a page of the options none.
+MARGIN_PX = 12
 
 
 class OptionsFactory(QgsOptionsWidgetFactory):
@@ -30,7 +35,7 @@ class OptionsFactory(QgsOptionsWidgetFactory):
 
 
 class OptionsPage(QgsOptionsPageWidget):
-    """Three settings, and whether the program answers."""
+    """Three settings, whether the program answers, and what it would compute on."""
 
     def __init__(self, parent=None):
         super().__init__(parent)
@@ -48,22 +53,30 @@ class OptionsPage(QgsOptionsPageWidget):
         ):
             self.device.addItem(text, word)
         self.device.setCurrentIndex(self.device.findData(settings.device()))
+        self.device.currentIndexChanged.connect(self.show_device)
+        self.found_device = QLabel()
+        self.found_device.setWordWrap(True)
+        self.question = None
         self.memory = QSpinBox()
         self.memory.setRange(0, LARGEST_MB)
         self.memory.setSingleStep(500)
         self.memory.setSuffix(" MB")
-        self.memory.setSpecialValueText(tr("no bound"))
+        self.memory.setSpecialValueText(
+            tr("no bound; a run keeps within about 1 GB by itself")
+        )
         self.memory.setValue(settings.memory_mb())
         self.memory.setToolTip(
-            tr("A run whose forecast is above it is refused before it starts.")
+            tr("A run that forecasts more is refused before it starts.")
         )
         self.state = QLabel()
         self.state.setWordWrap(True)
         form = QFormLayout(self)
-        form.addRow(tr("Program"), self.binary)
+        form.setContentsMargins(MARGIN_PX, MARGIN_PX, MARGIN_PX, MARGIN_PX)
+        form.addRow(tr("Program that computes"), self.binary)
         form.addRow("", self.state)
-        form.addRow(tr("Device"), self.device)
-        form.addRow(tr("Most memory"), self.memory)
+        form.addRow(tr("Compute on"), self.device)
+        form.addRow("", self.found_device)
+        form.addRow(tr("Refuse runs that need more than"), self.memory)
         self.show_state()
 
     def show_state(self):
@@ -76,7 +89,37 @@ class OptionsPage(QgsOptionsPageWidget):
             )
         except backend.BackendError as error:
             text = str(error)
+            found = None
         self.state.setText(text)
+        self.show_device(found)
+
+    def show_device(self, found):
+        """Ask the program in the background what it would compute on: a driver takes its time."""
+        if not isinstance(found, backend.Backend):
+            try:
+                path = self.binary.filePath().strip()
+                found = backend.ask(path) if path else backend.find()
+            except backend.BackendError:
+                self.found_device.setText("")
+                return
+        environment = QProcessEnvironment.systemEnvironment()
+        for name, value in found.environment.items():
+            environment.insert(name, value)
+        question = self.question = QProcess(self)
+        question.setProcessEnvironment(environment)
+        question.finished.connect(lambda *_: self.take_answer(question))
+        question.start(found.path, ["info", self.device.currentData(), "--json"])
+
+    def take_answer(self, question):
+        """Show the name of the device, or why there is none."""
+        if question is not self.question:
+            return
+        try:
+            answer = json.loads(bytes(question.readAllStandardOutput()).decode())
+            text = tr("{name}: {reason}").format(**answer)
+        except (ValueError, KeyError):
+            text = bytes(question.readAllStandardError()).decode("utf-8", "replace")
+        self.found_device.setText(text.strip())
 
     def apply(self):
         """Called by QGIS for OK."""

@@ -32,17 +32,22 @@ RESTORE_STAGES = {
     "verify": (97, 100),
 }
 MASK_STAGES = {"mask": (0, 80), "write": (80, 100)}
-# The program's options as the parameters are called.
+# The parameters behind the program's options: messages call them as the dialog does.
 PARAMETERS = {
     "--mask": "MASK",
     "--mask-values": "MASK_VALUES",
     "--mask-from": "MASK_FROM",
-    "--dilate-px": "DILATE",
+    "--from": "MASK_FROM",
+    "--dilate-m": "GROW",
+    "--dilate-px": "GROW",
     "--min-area-px": "MIN_AREA",
     "--extent": "EXTENT",
     "--reference": "REFERENCE",
+    "--reference-mask-from": "REFERENCE_CLOUDS",
     "--reference-mask": "REFERENCE_MASK",
     "--model": "MODEL",
+    "--quality": "QUALITY",
+    "--seed": "SEED",
     "--write": "WRITE",
     "--sampler": "SAMPLER",
     "--method": "METHOD",
@@ -67,7 +72,7 @@ def cancelled():
     )
 
 
-def run(backend, arguments, feedback, stages):
+def run(backend, arguments, feedback, stages, words):
     """Run the program to its end.
 
     Args:
@@ -75,6 +80,7 @@ def run(backend, arguments, feedback, stages):
         arguments: list of words; `--progress json` is added.
         feedback: QgsProcessingFeedback; its wish to stop is looked at ten times a second.
         stages: share of the bar by the name of a stage; others leave the bar alone.
+        words: the program's options as the dialog calls them; see in_words_of_the_dialog.
 
     Returns:
         The object of the program's `done` line.
@@ -105,7 +111,7 @@ def run(backend, arguments, feedback, stages):
             tr("Cannot start {path}: {reason}").format(path=backend.path, reason=error)
         ) from None
     try:
-        return _follow(child, feedback, stages)
+        return _follow(child, _View(feedback, stages, words))
     finally:
         # Whatever happened above, no child survives its run.
         if child.poll() is None:
@@ -134,7 +140,8 @@ def stop(child, polite=sys.platform != "win32"):
     child.wait()
 
 
-def _follow(child, feedback, stages):
+def _follow(child, view):
+    feedback = view.feedback
     lines = queue.Queue()
     last_words = collections.deque(maxlen=20)
     readers = [
@@ -145,7 +152,6 @@ def _follow(child, feedback, stages):
     ]
     for reader in readers:
         reader.start()
-    view = _View(feedback, stages)
     while True:
         if feedback.isCanceled():
             stop(child)
@@ -178,9 +184,10 @@ def _read(stream, keep):
 class _View:
     """Turns the program's lines into what QGIS shows."""
 
-    def __init__(self, feedback, stages):
+    def __init__(self, feedback, stages, words):
         self.feedback = feedback
         self.stages = stages
+        self.words = words
         self.result = None
         self.error = None
         self.last_text = (None, 0.0)
@@ -198,10 +205,10 @@ class _View:
         kind = message.get("type")
         if kind == "progress":
             self.progress(message)
-        elif kind == "log" and message.get("level") == "warning":
-            self.feedback.pushWarning(str(message.get("message", "")))
         elif kind == "log":
-            self.feedback.pushInfo(str(message.get("message", "")))
+            text = in_words_of_the_dialog(str(message.get("message", "")), self.words)
+            warns = message.get("level") == "warning"
+            (self.feedback.pushWarning if warns else self.feedback.pushInfo)(text)
         elif kind == "error":
             self.error = message
         elif kind == "done":
@@ -248,7 +255,7 @@ class _View:
             text = str(self.error.get("message") or tr("The program unclouded failed."))
             if self.error.get("hint"):
                 text += "\n" + tr("Hint: {}").format(self.error["hint"])
-            raise QgsProcessingException(in_words_of_the_dialog(text))
+            raise QgsProcessingException(in_words_of_the_dialog(text, self.words))
         words = "\n".join(line for line in last_words if line.strip())
         if code is not None and code < 0:
             reason = tr("The program unclouded was ended by signal {}.").format(-code)
@@ -259,10 +266,16 @@ class _View:
         raise QgsProcessingException(f"{reason}\n{words}".strip())
 
 
-def in_words_of_the_dialog(text):
-    """The program's message with its options called as the parameters are."""
-    for option, name in PARAMETERS.items():
-        text = re.sub(rf"(?<!\S){option}(?![\w-])", name, text)
+def in_words_of_the_dialog(text, words):
+    """The program's message with its options called as the dialog calls them.
+
+    Args:
+        words: by option, or by option and word, what stands for it; the first that fits is taken.
+    """
+    for option, shown in words.items():
+        text = re.sub(
+            rf"(?<![\w-]){re.escape(option)}(?![\w-])", lambda _, t=shown: t, text
+        )
     return text
 
 

@@ -6,11 +6,10 @@ import os
 
 from qgis.core import (
     QgsProcessingException,
-    QgsRasterLayer,
     QgsVectorLayer,
 )
 
-from . import checks, masks, process, settings, styles
+from . import checks, masks, process, results, settings, styles
 from .compat import tr
 from .layers import RasterInput
 from .restore_parameters import MEAN, UNSET, RestoreParameters
@@ -34,10 +33,24 @@ CHOICES = (
     ("WRITE", "--write", MEAN),
 )
 FROM_VALUES = "values"
+DETECT = "auto"
 
 
 class RestoreAlgorithm(RestoreParameters):
     """Fills masked pixels; see the two subclasses."""
+
+    # How far drawn polygons grow unless the user says how far.
+    DRAWN_GROWTH_M = 0.0
+
+    def createCustomParametersWidget(self, parent=None):
+        """The dialog that shows only what applies; see dialog.py."""
+        from .dialog import RestoreDialog
+
+        return RestoreDialog(self, parent=parent)
+
+    def result_name(self, scene):
+        """How the result of a scene is called in the layer tree."""
+        raise NotImplementedError
 
     def problem(self, parameters, context):
         """See checks.py."""
@@ -55,36 +68,31 @@ class RestoreAlgorithm(RestoreParameters):
             raise QgsProcessingException(problem)
         layer = self.parameterAsRasterLayer(parameters, "INPUT", context)
         self.scene = RasterInput(layer)
-        mask = self.parameterAsLayer(parameters, "MASK", context)
-        self.mask = None
-        if isinstance(mask, QgsVectorLayer):
-            self.mask = masks.VectorInput(mask)
-        elif isinstance(mask, QgsRasterLayer):
-            self.mask = RasterInput(mask)
-        self.references = {}
-        for name in ("REFERENCE", "REFERENCE_MASK"):
-            if self.is_set(parameters, name):
-                found = self.parameterAsRasterLayer(parameters, name, context)
-                self.references[name] = RasterInput(found)
-        self.uncertainty_style = styles.Uncertainty()
-        self.styles = {
-            "OUTPUT": styles.LikeInput(layer, self.notice()),
-            "UNCERTAINTY": self.uncertainty_style,
-            "PROVENANCE": styles.provenance(),
-        }
+        self.mask = self.mask_input(parameters, "MASK", context)
+        self.reference, self.reference_mask = None, None
+        if self.is_set(parameters, "REFERENCE"):
+            found = self.parameterAsRasterLayer(parameters, "REFERENCE", context)
+            self.reference = RasterInput(found)
+            self.reference_mask = self.mask_input(parameters, "REFERENCE_MASK", context)
+        self.results = results.Results(layer, self.result_name(layer.name()))
         return True
+
+    def mask_input(self, parameters, name, context):
+        """What a run needs of a mask layer, or None if there is none."""
+        if not self.is_set(parameters, name):
+            return None
+        layer = self.parameterAsLayer(parameters, name, context)
+        if isinstance(layer, QgsVectorLayer):
+            only = name == "MASK" and self.parameterAsBool(
+                parameters, "SELECTED_ONLY", context
+            )
+            return masks.VectorInput(layer, only)
+        return RasterInput(layer)
 
     def problem_or_reason(self, parameters, context):
         """checkParameterValues once more: models and scripts do not call it."""
         _, reason = self.checkParameterValues(parameters, context)
         return reason
-
-    def notice(self):
-        """What the message bar says about a result."""
-        return tr(
-            "{name}: filled pixels are estimates of a model, not measurements. Look at the "
-            "uncertainty and the provenance before you measure there."
-        )
 
     def processAlgorithm(self, parameters, context, feedback):
         """Bring the mask onto the grid, run the program, give the results their names."""
@@ -98,16 +106,18 @@ class RestoreAlgorithm(RestoreParameters):
             if feedback.isCanceled():
                 raise process.cancelled()
             self.check_memory(words, feedback)
-            result = process.run(self.program, words, feedback, process.RESTORE_STAGES)
+            result = process.run(
+                self.program,
+                words,
+                feedback,
+                process.RESTORE_STAGES,
+                self.dialog_words(),
+            )
             numbers = self.numbers(result)
             staging.commit()
         model_bands = (result.get("provenance") or {}).get("model_bands") or [1]
-        self.uncertainty_style.band = int(model_bands[0])
-        feedback.pushWarning(
-            tr(
-                "{percent:.1f} % of the pixels are filled: estimates, not measurements."
-            ).format(percent=100 * numbers["FILLED_FRACTION"])
-        )
+        self.results.know(numbers["FILLED_FRACTION"], int(model_bands[0]))
+        feedback.pushInfo(self.results.summary())
         feedback.pushInfo(
             tr("{} clear pixels changed").format(numbers["CLEAR_PIXELS_CHANGED"])
         )
@@ -123,7 +133,7 @@ class RestoreAlgorithm(RestoreParameters):
         for name, _ in OUTPUTS:
             if checks.wanted(parameters.get(name), context):
                 targets[name] = self.parameterAsOutputLayer(parameters, name, context)
-                styles.attach(context, targets[name], self.styles[name])
+                styles.attach(context, targets[name], self.results.processor(name))
         return targets
 
     def words(self, parameters, context, folder, feedback):
@@ -133,16 +143,8 @@ class RestoreAlgorithm(RestoreParameters):
         )
         words = ["restore", scene]
         words += self.mask_words(parameters, context, scene, folder, feedback)
-        for name, option in (
-            ("REFERENCE", "--reference"),
-            ("REFERENCE_MASK", "--reference-mask"),
-        ):
-            if name in self.references:
-                inside = _folder(folder, name)
-                path = self.references[name].path(
-                    inside, context.transformContext(), feedback
-                )
-                words += [option, path]
+        words += self.reference_words(parameters, context, folder, feedback)
+        words += checks.offset(self, parameters, context, self.program)
         model = self.parameterAsString(parameters, "MODEL", context).strip()
         if model:
             words += ["--model", model]
@@ -159,55 +161,97 @@ class RestoreAlgorithm(RestoreParameters):
                 words += [option, chosen]
         device = self.choice(parameters, "DEVICE", context)
         words += ["--device", settings.device() if device == UNSET else device]
-        bands = checks.numbers(
-            self.parameterAsString(parameters, "BANDS", context), int
-        )
+        text = self.parameterAsString(parameters, "BANDS", context)
+        bands = checks.numbers(self, "BANDS", text, int)
         if bands:
             words += ["--bands", ",".join(map(str, bands))]
         return words
 
     def mask_words(self, parameters, context, scene, folder, feedback):
         """--mask and what belongs to it."""
-        transform_context = context.transformContext()
         kind = self.mask_from(parameters, context)
-        text = self.parameterAsString(parameters, "MASK_VALUES", context) or "1"
-        values = checks.numbers(text, float) if kind == FROM_VALUES else []
+        text = self.parameterAsString(parameters, "MASK_VALUES", context)
+        values = checks.numbers(self, "MASK_VALUES", text, float)
+        if kind != FROM_VALUES:
+            values = []
         words, path = [], None
-        if isinstance(self.mask, masks.VectorInput):
-            grid = masks.Grid(scene)
-            path = masks.burn(
-                self.mask, grid, self.scene.crs, folder, transform_context, feedback
-            )
-            values, kind = [1.0], FROM_VALUES
-        elif self.mask is not None:
-            grid = masks.Grid(scene)
-            path = self.mask.path(_folder(folder, "mask"), transform_context, feedback)
-            if not grid.same_pixels(masks.Grid(path)):
-                path = masks.warp(path, grid, values, folder, feedback)
+        grid = masks.Grid(scene)
+        if self.mask is not None:
+            path = self.on_grid(self.mask, grid, values, context, folder, feedback)
+            if isinstance(self.mask, masks.VectorInput):
+                values, kind = [1.0], FROM_VALUES
         extent = self.parameterAsExtent(parameters, "EXTENT", context, self.scene.crs)
         if self.is_set(parameters, "EXTENT") and not extent.isEmpty():
-            if self.program.can("restore", "--extent"):
-                corners = (
-                    extent.xMinimum(),
-                    extent.yMinimum(),
-                    extent.xMaximum(),
-                    extent.yMaximum(),
-                )
-                # One word: a western longitude would look like an option.
-                words += ["--extent=" + ",".join(repr(corner) for corner in corners)]
-            else:
-                path = masks.clip(path, grid, values, extent, folder, feedback)
-                values = [1.0]
+            corners = (
+                extent.xMinimum(),
+                extent.yMinimum(),
+                extent.xMaximum(),
+                extent.yMaximum(),
+            )
+            # One word: a western longitude would look like an option.
+            words += ["--extent=" + ",".join(repr(corner) for corner in corners)]
         if path:
             words += ["--mask", path]
-        if kind == FROM_VALUES:
+        if values:
             words += ["--mask-values=" + ",".join(map(_plain, values))]
-        else:
+        if kind != FROM_VALUES:
             words += ["--mask-from", kind]
-        dilate = self.parameterAsInt(parameters, "DILATE", context)
-        if dilate:
-            words += ["--dilate-px", str(dilate)]
+        return words + self.growth_words(parameters, context, feedback)
+
+    def growth_words(self, parameters, context, feedback):
+        """--dilate-m; nothing where the program's own default is right."""
+        if self.is_set(parameters, "GROW"):
+            metres = self.parameterAsDouble(parameters, "GROW", context)
+        elif isinstance(self.mask, masks.VectorInput) and self.DRAWN_GROWTH_M:
+            # The program sees the polygons burnt into a raster, which it takes as it is.
+            metres = self.DRAWN_GROWTH_M
+            feedback.pushInfo(
+                tr(
+                    "mask: the polygons are grown by {:g} m; «{}» says otherwise"
+                ).format(metres, self.label("GROW"))
+            )
+        else:
+            return []
+        return ["--dilate-m", _plain(metres)]
+
+    def reference_words(self, parameters, context, folder, feedback):
+        """--reference and what belongs to it."""
+        if self.reference is None:
+            return []
+        inside = _folder(folder, "reference")
+        path = self.reference.path(inside, context.transformContext(), feedback)
+        words = ["--reference", path]
+        if self.reference_mask is not None:
+            mask = self.on_grid(
+                self.reference_mask,
+                masks.Grid(path),
+                [],
+                context,
+                _folder(folder, "reference_mask"),
+                feedback,
+                self.reference.crs,
+            )
+            words += ["--reference-mask", mask]
+        elif self.choice(parameters, "REFERENCE_CLOUDS", context) == DETECT:
+            words += ["--reference-mask-from", DETECT]
         return words
+
+    def on_grid(self, mask, grid, values, context, folder, feedback, crs=None):
+        """The path of a mask on a grid: polygons burnt, rasters warped unless they fit."""
+        transform_context = context.transformContext()
+        if isinstance(mask, masks.VectorInput):
+            return masks.burn(
+                mask,
+                grid,
+                crs or self.scene.crs,
+                folder,
+                transform_context,
+                feedback,
+            )
+        path = mask.path(_folder(folder, "mask"), transform_context, feedback)
+        if grid.same_pixels(masks.Grid(path)):
+            return path
+        return masks.warp(path, grid, values, folder, feedback)
 
     def check_memory(self, words, feedback):
         """Refuse a run that forecasts more memory than the settings allow."""
@@ -215,7 +259,9 @@ class RestoreAlgorithm(RestoreParameters):
         if not bound:
             return
         feedback.pushInfo(tr("Forecast of memory and time:"))
-        forecast = process.run(self.program, [*words, "--dry-run"], feedback, {})
+        forecast = process.run(
+            self.program, [*words, "--dry-run"], feedback, {}, self.dialog_words()
+        )
         needed = forecast.get("memory_bytes", 0) / 1e6
         if needed > bound:
             raise QgsProcessingException(

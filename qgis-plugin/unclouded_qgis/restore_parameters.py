@@ -4,6 +4,7 @@
 
 from qgis.core import (
     QgsProcessingOutputNumber,
+    QgsProcessingParameterBoolean,
     QgsProcessingParameterExtent,
     QgsProcessingParameterFile,
     QgsProcessingParameterMapLayer,
@@ -14,7 +15,13 @@ from qgis.core import (
 )
 
 from .algorithm import UncloudedAlgorithm
-from .compat import FILE, NUMBER_INTEGER, TYPE_POLYGON, TYPE_RASTER, tr
+from .compat import (
+    FILE,
+    NUMBER_INTEGER,
+    TYPE_POLYGON,
+    TYPE_RASTER,
+    tr,
+)
 
 # A choice that leaves the decision to the settings or the model.
 UNSET = "default"
@@ -50,7 +57,24 @@ METHODS = ("concat", "sum", "repaint", "ddnm", "dps", "cold")
 
 
 class RestoreParameters(UncloudedAlgorithm):
-    """Adds the parameters, group by group, in the order of the dialog."""
+    """Adds the parameters, group by group, in the order of the dialog.
+
+    The main part is what everybody answers: scene, clouds, other date, result. GROUPS says under
+    which headings dialog.py puts the rest.
+    """
+
+    def groups(self):
+        """Headings of the advanced part, and the parameters below each, in their order."""
+        return (
+            (tr("Where to fill"), ("GROW", "MIN_AREA", "EXTENT")),
+            (tr("Other date"), ("REFERENCE_CLOUDS", "REFERENCE_MASK")),
+            (tr("Scene"), ("BANDS", "OFFSET")),
+            (tr("Speed and memory"), ("QUALITY", "DEVICE", "TILE", "OVERLAP")),
+            (
+                tr("Model and sampler"),
+                ("MODEL", "SAMPLES", "SEED", "STEPS", "METHOD", "SAMPLER"),
+            ),
+        )
 
     def add_scene(self):
         """INPUT."""
@@ -63,7 +87,7 @@ class RestoreParameters(UncloudedAlgorithm):
         )
 
     def add_mask(self, optional, help_text):
-        """MASK and MASK_VALUES."""
+        """MASK, SELECTED_ONLY and MASK_VALUES."""
         self.add(
             QgsProcessingParameterMapLayer(
                 "MASK",
@@ -74,126 +98,98 @@ class RestoreParameters(UncloudedAlgorithm):
             help_text,
         )
         self.add(
+            QgsProcessingParameterBoolean(
+                "SELECTED_ONLY", tr("Only the selected polygons"), False
+            ),
+            tr("Of a polygon layer, fill only what is selected in the map."),
+        )
+        self.add(
             QgsProcessingParameterString(
-                "MASK_VALUES", tr("Mask values that mean fill"), "1", optional=True
+                "MASK_VALUES",
+                tr("Values of the mask that mean fill"),
+                "",
+                optional=True,
             ),
             tr(
                 "For a mask raster: the values that mark pixels to fill, with commas between "
-                "them, for instance 1,2. Polygons need none."
+                "them, for instance 1,2. Empty: 1, or 255 in a mask of 0 and 255."
             ),
         )
 
-    def add_model(self):
-        """MODEL, QUALITY, WRITE, SAMPLES, SEED, DILATE and EXTENT."""
-        self.add(
-            QgsProcessingParameterFile("MODEL", tr("Model"), FILE, optional=True),
-            tr(
-                "A checkpoint file (.safetensors) or the name of a model inside the program. "
-                "Empty: the program's default."
-            ),
-        )
-        self.add_choice(
-            "QUALITY",
-            tr("Quality"),
-            [
-                ("fast", tr("fast: for a first look")),
-                ("balanced", tr("balanced")),
-                ("best", tr("best: more samples, slower")),
-            ],
-            tr(
-                "How many samples are drawn and how carefully. Samples and steps below "
-                "override it."
-            ),
-            default=1,
-        )
+    def add_write(self):
+        """WRITE."""
         self.add_choice(
             "WRITE",
             tr("Result"),
             [
-                (MEAN, tr("mean: closest to the truth")),
-                ("texture", tr("texture: for the eye, from the visible ground")),
-                ("sample", tr("one sample of the network")),
+                (MEAN, tr("for measuring: the mean, closest to the truth")),
+                ("texture", tr("for the eye: a texture of the visible ground")),
+                ("sample", tr("one draw of the network")),
             ],
             tr(
                 "The mean of the samples is closest to the truth, and smooth where little is "
-                "known. A texture is the mean drawn anew from pieces of the visible ground of "
-                "the scene: it looks like the scene, and goes with no reference of another "
-                "date. A sample is what the network makes of it. Both are farther from the "
-                "truth than the mean."
+                "known: what is under a thick cloud nobody knows, and the mean does not "
+                "pretend. A texture is the mean drawn anew from pieces of the visible ground "
+                "of the scene: it looks like the scene, and goes with no other date. A draw is "
+                "what the network makes of it. Both are farther from the truth than the mean."
             ),
         )
-        self.add_number(
-            "SAMPLES",
-            tr("Samples"),
-            tr(
-                "How many fills are drawn; their mean is the result, unless another is chosen "
-                "above, and their spread the uncertainty. More lower the error and take "
-                "proportionally longer. Not set: as the quality says."
-            ),
-            1,
-            1024,
-        )
-        self.add_number(
-            "SEED",
-            tr("Seed"),
-            tr("The same seed and settings give the same result, to the byte."),
-            0,
-            2**31 - 1,
-            default=0,
-        )
-        self.add_number(
-            "DILATE",
-            tr("Grow the mask by (pixels)"),
-            tr(
-                "Cloud edges and thin haze reach farther than most masks say: 2 to 8 pixels "
-                "of 10 m are usual. Growing costs clear pixels."
-            ),
-            0,
-            1000,
-            default=0,
-        )
+
+    def add_extent(self):
+        """EXTENT."""
         self.add(
             QgsProcessingParameterExtent(
-                "EXTENT", tr("Extent of interest"), optional=True
+                "EXTENT", tr("Fill only inside"), optional=True
             ),
             tr(
                 "Only masked pixels inside are filled; the result has the size of the scene "
                 "all the same. Empty: the whole scene."
             ),
+            advanced=True,
         )
 
-    def add_advanced(self):
-        """STEPS, SAMPLER, METHOD, TILE, OVERLAP, DEVICE, BANDS and OFFSET."""
-        self.add_number(
-            "STEPS",
-            tr("Steps of the sampler"),
-            tr("A few are enough; more add texture and lose accuracy."),
-            1,
-            1000,
-            advanced=True,
-        )
-        self.add_choice(
-            "SAMPLER",
-            tr("Sampler"),
-            [(UNSET, tr("as the model says"))] + [(name, name) for name in SAMPLERS],
+    def add_encoding(self):
+        """BANDS and OFFSET."""
+        self.add(
+            QgsProcessingParameterString(
+                "BANDS", tr("Bands of the model (R, G, B)"), optional=True
+            ),
             tr(
-                "How to walk from noise to image. reverse-diffusion, predictor-corrector and "
-                "annealed-langevin need a hundred steps or more, the others a few."
+                "Band numbers, counted from 1, with commas between them, for instance 4,3,2. "
+                "Empty: guessed from the bands' descriptions. The other bands are filled too."
             ),
             advanced=True,
         )
+        self.add_offset()
+
+    def add_computing(self):
+        """QUALITY, DEVICE, TILE and OVERLAP."""
         self.add_choice(
-            "METHOD",
-            tr("Method of filling"),
-            [(UNSET, tr("what the model was made for"))]
-            + [(name, name) for name in METHODS],
+            "QUALITY",
+            tr("Quality"),
+            [
+                ("fast", tr("fast: a first look; its uncertainty is too small")),
+                ("balanced", tr("balanced")),
+                ("best", tr("best: more samples, slower")),
+            ],
             tr(
-                "concat is for models trained to see the scene. The others fill with an "
-                "unconditional model: sum and ddnm replace the visible pixels at every step, "
-                "repaint also walks back and forth, dps follows the gradient of the misfit. "
-                "repaint and dps need many more steps and have a sampler of their own. cold is "
-                "for models trained to undo a mask."
+                "How many samples are drawn and how carefully. The uncertainty of «fast» is "
+                "not calibrated: the truth is off by more than it says. Samples and steps "
+                "below override the quality."
             ),
+            default=1,
+            advanced=True,
+        )
+        self.add_choice(
+            "DEVICE",
+            tr("Device"),
+            [
+                (UNSET, tr("as in the settings")),
+                ("auto", tr("automatic: a GPU if there is one")),
+                ("cpu", tr("processor")),
+                ("gpu", tr("GPU")),
+            ],
+            tr("Where to compute."),
             advanced=True,
         )
         self.add_number(
@@ -215,29 +211,70 @@ class RestoreParameters(UncloudedAlgorithm):
             4095,
             advanced=True,
         )
-        self.add_choice(
-            "DEVICE",
-            tr("Device"),
-            [
-                (UNSET, tr("as in the settings")),
-                ("auto", tr("automatic: a GPU if there is one")),
-                ("cpu", tr("processor")),
-                ("gpu", tr("GPU")),
-            ],
-            tr("Where to compute."),
-            advanced=True,
-        )
+
+    def add_model(self):
+        """MODEL, SAMPLES, SEED, STEPS, METHOD and SAMPLER."""
         self.add(
-            QgsProcessingParameterString(
-                "BANDS", tr("Bands for the model (red, green, blue)"), optional=True
-            ),
+            QgsProcessingParameterFile("MODEL", tr("Model"), FILE, optional=True),
             tr(
-                "Band numbers, counted from 1, with commas between them, for instance 4,3,2. "
-                "Empty: guessed from the bands' descriptions. The other bands are filled too."
+                "A checkpoint file (.safetensors) or the name of a model inside the program. "
+                "Empty: the program's default."
             ),
             advanced=True,
         )
-        self.add_offset()
+        self.add_number(
+            "SAMPLES",
+            tr("Samples"),
+            tr(
+                "How many fills are drawn; their mean is the result, unless another is chosen "
+                "above, and their spread the uncertainty. More lower the error and take "
+                "proportionally longer. Not set: as the quality says."
+            ),
+            1,
+            1024,
+            advanced=True,
+        )
+        self.add_number(
+            "SEED",
+            tr("Seed"),
+            tr("The same seed and settings give the same result, to the byte."),
+            0,
+            2**31 - 1,
+            default=0,
+            advanced=True,
+        )
+        self.add_number(
+            "STEPS",
+            tr("Steps of the sampler"),
+            tr("A few are enough; more add texture and lose accuracy."),
+            1,
+            1000,
+            advanced=True,
+        )
+        self.add_choice(
+            "METHOD",
+            tr("Method of filling"),
+            [(UNSET, tr("what the model was made for"))]
+            + [(name, name) for name in METHODS],
+            tr(
+                "concat is for models trained to see the scene. The others fill with an "
+                "unconditional model: sum and ddnm replace the visible pixels at every step, "
+                "repaint also walks back and forth, dps follows the gradient of the misfit. "
+                "repaint and dps need many more steps and have a sampler of their own. cold is "
+                "for models trained to undo a mask."
+            ),
+            advanced=True,
+        )
+        self.add_choice(
+            "SAMPLER",
+            tr("Sampler"),
+            [(UNSET, tr("as the model says"))] + [(name, name) for name in SAMPLERS],
+            tr(
+                "How to walk from noise to image. reverse-diffusion, predictor-corrector and "
+                "annealed-langevin need a hundred steps or more, the others a few."
+            ),
+            advanced=True,
+        )
 
     def add_number(
         self, name, label, help_text, low, high, default=None, advanced=False
@@ -266,7 +303,8 @@ class RestoreParameters(UncloudedAlgorithm):
             ),
             tr(
                 "The standard deviation of the samples in the scene's units, a band for each "
-                "band: where it is high the model was guessing. Needs two samples or more."
+                "band: where it is high the model was guessing. 0 where a pixel was observed. "
+                "Needs two samples or more."
             ),
         )
         self.add(

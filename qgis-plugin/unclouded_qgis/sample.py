@@ -1,4 +1,4 @@
-"""'Try it': loads the bundled scene and opens the dialog filled in."""
+"""The sample of "Try it": a scene with clouds, their mask and another date, ready to run."""
 
 # SPDX-License-Identifier: GPL-2.0-or-later
 
@@ -6,10 +6,13 @@ from pathlib import Path
 
 from qgis.core import (
     QgsContrastEnhancement,
+    QgsCoordinateTransform,
     QgsMultiBandColorRenderer,
     QgsProject,
     QgsRasterLayer,
+    QgsRectangle,
 )
+from qgis.PyQt.QtCore import QTimer
 
 from . import styles
 from .compat import MESSAGE_WARNING, tr
@@ -23,13 +26,16 @@ ATTRIBUTION = (
 )
 # Red, green, blue of the 13 bands, and the digital numbers shown as black and white.
 RGB, BLACK, WHITE = (4, 3, 2), 700, 1950
+# How a group of the layer tree and its layers are known again.
+MARK = "unclouded/sample"
 
 
-def open_sample(iface):
-    """Load scene, mask and the other date into a group of the project and open 'Remove clouds' for them.
+def load(iface):
+    """Load scene, mask and the other date into a group of the project, and show them.
 
     Returns:
-        The dialog, or None if the sample is not in this installation.
+        The parameters of 'Remove clouds' for them, or None if the sample is not in this
+        installation.
     """
     if not all(path.exists() for path in (SCENE, MASK, REFERENCE)):
         iface.messageBar().pushMessage(
@@ -39,6 +45,32 @@ def open_sample(iface):
             10,
         )
         return None
+    layers = _loaded() or _load(iface)
+    scene = layers["scene"]
+    # Later than QGIS, which shows the first layer of a project whole.
+    QTimer.singleShot(0, lambda: show(iface, scene))
+    return {
+        "INPUT": scene,
+        "MASK": layers["mask"],
+        "MASK_VALUES": "1,2",
+        "REFERENCE": layers["reference"],
+        "SEED": 1,
+        "SAMPLES": 4,
+    }
+
+
+def _loaded():
+    """The sample's layers if they are in the project, complete."""
+    for group in QgsProject.instance().layerTreeRoot().findGroups(True):
+        if group.customProperty(MARK):
+            found = {node.customProperty(MARK): node for node in group.findLayers()}
+            if {"scene", "mask", "reference"} <= set(found):
+                group.setItemVisibilityCheckedParentRecursive(True)
+                return {name: node.layer() for name, node in found.items()}
+    return None
+
+
+def _load(iface):
     scene = QgsRasterLayer(str(SCENE), tr("Latium, 5 July 2018"))
     reference = QgsRasterLayer(str(REFERENCE), tr("Latium, 12 November 2018"))
     for layer in (scene, reference):
@@ -47,49 +79,44 @@ def open_sample(iface):
         metadata.setRights([ATTRIBUTION])
         layer.setMetadata(metadata)
     mask = QgsRasterLayer(str(MASK), tr("Clouds and shadows"))
-    styles.Classes(
-        [
-            (0, "#00000000", tr("0: clear")),
-            (1, "#99d7301f", tr("1: cloud")),
-            (2, "#99542788", tr("2: shadow")),
-        ]
-    ).style(mask)
+    styles.cloud_classes(mask, "80")
     project = QgsProject.instance()
+    if not project.mapLayers():
+        # As QGIS itself does with the first layer of a project.
+        project.setCrs(scene.crs())
     group = project.layerTreeRoot().insertGroup(0, tr("unclouded sample"))
-    for layer in (reference, scene, mask):
+    group.setCustomProperty(MARK, "group")
+    layers = {"mask": mask, "scene": scene, "reference": reference}
+    for name, layer in layers.items():
         project.addMapLayer(layer, False)
-        group.insertLayer(0, layer)
-    for layer in (reference, mask):
-        group.findLayer(layer.id()).setItemVisibilityChecked(False)
+        node = group.addLayer(layer)
+        node.setCustomProperty(MARK, name)
+    group.findLayer(reference.id()).setItemVisibilityChecked(False)
+    return layers
+
+
+def show(iface, layer):
+    """Show a layer whole, in the left half of the map: the dialog takes the right."""
     canvas = iface.mapCanvas()
-    canvas.setDestinationCrs(scene.crs())
-    canvas.setExtent(scene.extent())
-    canvas.refresh()
-    return open_dialog(
-        "unclouded:removeclouds",
-        {
-            "INPUT": scene,
-            "MASK": mask,
-            "MASK_VALUES": "1,2",
-            "REFERENCE": reference,
-            "SEED": 1,
-            "SAMPLES": 4,
-        },
+    box = QgsCoordinateTransform(
+        layer.crs(), canvas.mapSettings().destinationCrs(), QgsProject.instance()
+    ).transformBoundingBox(layer.extent())
+    box.scale(1.04)
+    # Not the canvas's own size: before the first layer it lies hidden under the welcome page.
+    area = iface.mainWindow().centralWidget()
+    width, height = max(1, area.width()), max(1, area.height())
+    # Map units of a pixel of the screen.
+    unit = max(box.width() / (width / 2), box.height() / height)
+    middle = box.center().y()
+    canvas.setExtent(
+        QgsRectangle(
+            box.xMinimum(),
+            middle - unit * height / 2,
+            box.xMinimum() + unit * width,
+            middle + unit * height / 2,
+        )
     )
-
-
-def open_dialog(algorithm, parameters):
-    """Show an algorithm's dialog with these parameters filled in, without waiting for it.
-
-    Returns:
-        The dialog, or None if the algorithm cannot be run (QGIS then says why).
-    """
-    import processing
-
-    dialog = processing.createAlgorithmDialog(algorithm, parameters)
-    if dialog is not None:
-        dialog.show()
-    return dialog
+    canvas.refresh()
 
 
 def style_true_colour(layer):

@@ -55,12 +55,17 @@ class InputCase(unittest.TestCase):
         self.scene = crop(SCENE, self.folder / "szene ä.tif", WINDOW)
         self.mask = crop(MASK, self.folder / "maske.tif", WINDOW)
 
-    def run_it(self, algorithm="removeclouds", **parameters):
-        """Run with quick settings; returns what is filled (bool array) and the results."""
+    def run_it(self, algorithm="removeclouds", scene=None, **parameters):
+        """Run with quick settings; returns what is filled (bool array) and the results.
+
+        Args:
+            scene: its path, unless it is the scene of the case.
+        """
+        scene = scene or self.scene
         found = processing.run(
             f"unclouded:{algorithm}",
             {
-                "INPUT": str(self.scene),
+                "INPUT": str(scene),
                 "OUTPUT": str(self.folder / "ergebnis.tif"),
                 "PROVENANCE": str(self.folder / "art.tif"),
                 **QUICK,
@@ -68,7 +73,7 @@ class InputCase(unittest.TestCase):
             },
         )
         kinds = pixels(found["PROVENANCE"])
-        changed = (pixels(found["OUTPUT"]) != pixels(self.scene)).any(axis=0)
+        changed = (pixels(found["OUTPUT"]) != pixels(scene)).any(axis=0)
         self.assertFalse((changed & (kinds != 2)).any(), "a clear pixel changed")
         self.assertEqual(found["CLEAR_PIXELS_CHANGED"], 0)
         return kinds == 2, found

@@ -85,9 +85,14 @@ class Chains(unittest.TestCase):
             {"INPUT": scene.id(), "MASK": str(self.mask), **QUICK, "SAMPLES": 2}
         )
         self.assertEqual(
-            sorted(layers), ["Provenance", "Scene without clouds", "Uncertainty"]
+            sorted(layers),
+            [
+                "Szene: provenance",
+                "Szene: uncertainty, high = guess",
+                "Szene: without clouds",
+            ],
         )
-        filled = layers["Scene without clouds"]
+        filled = layers["Szene: without clouds"]
         renderer = filled.renderer()
         self.assertIsInstance(renderer, QgsMultiBandColorRenderer)
         self.assertEqual(
@@ -97,7 +102,7 @@ class Chains(unittest.TestCase):
         self.assertEqual((stretch.minimumValue(), stretch.maximumValue()), (123, 4567))
         self.assertAlmostEqual(filled.opacity(), 0.75)
 
-        renderer = layers["Uncertainty"].renderer()
+        renderer = layers["Szene: uncertainty, high = guess"].renderer()
         self.assertIsInstance(renderer, QgsSingleBandPseudoColorRenderer)
         self.assertEqual(renderer.band(), 4)  # the first band the model sees: red
         items = renderer.shader().rasterShaderFunction().colorRampItemList()
@@ -111,12 +116,42 @@ class Chains(unittest.TestCase):
         light = [0.2 * c.red() + 0.7 * c.green() + 0.1 * c.blue() for c in colours]
         self.assertEqual(light, sorted(light), "not perceptual: lightness must rise")
 
-        renderer = layers["Provenance"].renderer()
+        renderer = layers["Szene: provenance"].renderer()
         self.assertIsInstance(renderer, QgsPalettedRasterRenderer)
         labels = {entry.value: entry.label for entry in renderer.classes()}
         self.assertEqual(sorted(labels), [0, 1, 2])
         self.assertIn("observed", labels[1])
         self.assertIn("filled", labels[2])
+        seen = {entry.value: entry.color.alpha() for entry in renderer.classes()}
+        self.assertEqual((seen[1], seen[2]), (0, 255))
+
+    def test_results_lie_in_one_group_the_scene_on_top(self):
+        """Whatever the order QGIS loads them in: its folders have random names."""
+        scene = self.styled_scene()
+        root = QgsProject.instance().layerTreeRoot()
+        for run in range(6):
+            chosen = {
+                "INPUT": scene.id(),
+                "MASK": str(self.mask),
+                **QUICK,
+                "SAMPLES": 2,
+            }
+            self.run_and_load(chosen)
+            groups = root.findGroups()
+            self.assertEqual(len(groups), run + 1)
+            self.assertRegex(groups[0].name(), r"^Szene, \d\d:\d\d$")
+            nodes = [
+                (one.name(), one.itemVisibilityChecked())
+                for one in groups[0].children()
+            ]
+            self.assertEqual(
+                nodes,
+                [
+                    ("Szene: without clouds", True),
+                    ("Szene: uncertainty, high = guess", False),
+                    ("Szene: provenance", False),
+                ],
+            )
 
     def test_batch_of_three(self):
         jobs = [(SCENE, MASK, w) for w in (WINDOW, (0, 0, 96, 96))]

@@ -16,13 +16,15 @@ from qgis.core import QgsProcessingParameterDefinition
 from unclouded_qgis import settings
 
 IDS = ["cloudmask", "fillmask", "modelinfo", "removeclouds"]
-PARAMETERS = [
-    *("INPUT", "MASK", "MASK_VALUES", "MASK_FROM", "REFERENCE", "MODEL", "QUALITY"),
-    *("WRITE", "SAMPLES", "SEED", "DILATE", "EXTENT"),
-    *("STEPS", "SAMPLER", "METHOD", "TILE", "OVERLAP", "DEVICE", "BANDS", "OFFSET"),
-    *("REFERENCE_MASK", "MIN_AREA", "OUTPUT", "UNCERTAINTY", "PROVENANCE"),
-]
-ADVANCED = ["STEPS", "SAMPLER", "METHOD", "TILE", "OVERLAP", "DEVICE", "BANDS"]
+# What everybody answers, and the rest, samplers last.
+MAIN = ["INPUT", "MASK_FROM", "MASK", "SELECTED_ONLY", "MASK_VALUES"]
+MAIN += ["REFERENCE", "WRITE"]
+ADVANCED = ["GROW", "MIN_AREA", "EXTENT", "REFERENCE_CLOUDS", "REFERENCE_MASK"]
+ADVANCED += ["BANDS", "OFFSET", "QUALITY", "DEVICE", "TILE", "OVERLAP"]
+ADVANCED += ["MODEL", "SAMPLES", "SEED", "STEPS", "METHOD", "SAMPLER"]
+OUTPUTS = ["OUTPUT", "UNCERTAINTY", "PROVENANCE"]
+ONLY_CLOUDS = ["MASK_FROM", "REFERENCE", "MIN_AREA"]
+ONLY_CLOUDS += ["REFERENCE_CLOUDS", "REFERENCE_MASK"]
 
 
 def registry():
@@ -60,15 +62,17 @@ class Lifecycle(unittest.TestCase):
     def test_ids_and_parameters_are_stable(self):
         algorithm = registry().algorithmById("unclouded:removeclouds")
         found = algorithm.parameterDefinitions()
-        self.assertEqual([p.name() for p in found], PARAMETERS)
+        names = MAIN + ADVANCED + OUTPUTS
+        self.assertEqual([p.name() for p in found], names)
+        flag = QgsProcessingParameterDefinition.FlagAdvanced
         for parameter in found:
             self.assertTrue(parameter.help(), parameter.name())
-            if parameter.name() in ADVANCED:
-                flag = QgsProcessingParameterDefinition.FlagAdvanced
-                self.assertTrue(parameter.flags() & flag, parameter.name())
+            advanced = bool(parameter.flags() & flag)
+            self.assertEqual(advanced, parameter.name() in ADVANCED, parameter.name())
+        grouped = [name for _, names in algorithm.groups() for name in names]
+        self.assertEqual(grouped, ADVANCED)
         filling = registry().algorithmById("unclouded:fillmask").parameterDefinitions()
-        only_clouds = ("MASK_FROM", "REFERENCE", "REFERENCE_MASK", "MIN_AREA")
-        shared = [name for name in PARAMETERS if name not in only_clouds]
+        shared = [name for name in names if name not in ONLY_CLOUDS]
         self.assertEqual([p.name() for p in filling], shared)
         outputs = [output.name() for output in algorithm.outputDefinitions()]
         self.assertIn("FILLED_FRACTION", outputs)

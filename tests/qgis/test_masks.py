@@ -40,7 +40,7 @@ class Masks(InputCase):
         feature.setGeometry(QgsGeometry.fromRect(grid_box(self.scene, added)))
         layer.addFeature(feature)
         self.assertTrue(layer.isModified())
-        filled, _ = self.run_it(MASK=layer.id())
+        filled, _ = self.run_it(MASK=layer.id(), GROW=0)
         expected = np.zeros_like(filled)
         for col, row, width, height in (kept, added):
             expected[row : row + height, col : col + width] = True
@@ -56,9 +56,74 @@ class Masks(InputCase):
         feature = QgsFeature(layer.fields())
         feature.setGeometry(QgsGeometry.fromRect(grid_box(self.scene, (8, 9, 10, 11))))
         layer.addFeature(feature)
-        filled, _ = self.run_it(MASK=layer.id())
+        filled, _ = self.run_it(MASK=layer.id(), GROW=0)
         self.assertEqual(filled.sum(), 110)
         layer.rollBack()
+
+    def test_polygons_whose_layer_tells_an_old_extent(self):
+        """As QGIS leaves a scratch layer after digitising: its extent is that of before."""
+        layer = polygons([])
+        QgsProject.instance().addMapLayer(layer)
+        layer.setExtent(QgsRectangle(10, 50, 10.1, 50.1))
+        feature = QgsFeature(layer.fields())
+        feature.setGeometry(QgsGeometry.fromRect(grid_box(self.scene, (8, 9, 10, 11))))
+        for commit in (False, True):
+            layer.startEditing()
+            layer.addFeature(QgsFeature(feature))
+            layer.setExtent(QgsRectangle(10, 50, 10.1, 50.1))
+            if commit:
+                layer.commitChanges()
+                layer.setExtent(QgsRectangle())
+            self.assertFalse(
+                layer.extent().intersects(grid_box(self.scene, (0, 0, 99, 9)))
+            )
+            for name in ("removeclouds", "fillmask"):
+                filled, _ = self.run_it(name, MASK=layer.id(), GROW=0)
+                self.assertEqual(filled.sum(), 110)
+            if not commit:
+                layer.rollBack()
+
+    def test_selected_polygons_only(self):
+        boxes = [("a", (10, 10, 20, 15)), ("b", (60, 40, 12, 30))]
+        layer = polygons([(kind, grid_box(self.scene, box)) for kind, box in boxes])
+        QgsProject.instance().addMapLayer(layer)
+        chosen = {"MASK": layer.id(), "GROW": 0, "SELECTED_ONLY": True}
+        self.refused("No polygon of drawn is selected", **chosen)
+        layer.selectByExpression("kind = 'b'")
+        filled, _ = self.run_it(**chosen)
+        expected = np.zeros_like(filled)
+        expected[40:70, 60:72] = True
+        self.assertTrue((filled == expected).all())
+        filled, _ = self.run_it(**{**chosen, "SELECTED_ONLY": False})
+        self.assertEqual(filled.sum(), 20 * 15 + 12 * 30)
+
+    def test_drawn_clouds_grow_and_drawn_things_do_not(self):
+        """The plugin burns polygons itself: they grow as the program grows them."""
+        layer = polygons([("a", grid_box(self.scene, (40, 30, 20, 20)))])
+        path = str(self.folder / "gezeichnet.gpkg")
+        options = QgsVectorFileWriter.SaveVectorOptions()
+        QgsVectorFileWriter.writeAsVectorFormatV3(
+            layer, path, QgsProject.instance().transformContext(), options
+        )
+        clouds, _ = self.run_it(MASK=layer)
+        thing, _ = self.run_it("fillmask", MASK=layer)
+        self.assertEqual(thing.sum(), 400)
+        kinds = self.folder / "kinds.tif"
+        words = ["restore", self.scene, "--mask", path, "-o", self.folder / "own.tif"]
+        words += ["--provenance", kinds, "--samples", 1, "--steps", 1]
+        harness.program(*words)
+        self.assertGreater(clouds.sum(), 400)
+        self.assertTrue((clouds == (pixels(kinds) == 2)).all())
+
+    def test_masks_of_0_and_255(self):
+        mask = self.folder / "maske255.tif"
+        source = gdal.Open(str(self.mask))
+        made = gdal.GetDriverByName("GTiff").CreateCopy(str(mask), source)
+        marked = pixels(self.mask) == 1
+        made.GetRasterBand(1).WriteArray(marked.astype(np.uint8) * 255)
+        del made
+        filled, _ = self.run_it(MASK=str(mask))
+        self.assertTrue((filled == marked).all())
 
     def test_polygons_from_a_file_by_path(self):
         drawn = polygons([("a", grid_box(self.scene, (8, 9, 10, 11)))])
@@ -82,7 +147,7 @@ class Masks(InputCase):
         layer = QgsVectorLayer(path, "gefiltert", "ogr")
         self.assertTrue(layer.setSubsetString("kind = 'cloud'"))
         QgsProject.instance().addMapLayer(layer)
-        filled, _ = self.run_it(MASK=layer)
+        filled, _ = self.run_it(MASK=layer, GROW=0)
         self.assertEqual(filled.sum(), 400)
         self.assertTrue(filled[5:25, 5:25].all())
 
@@ -133,7 +198,7 @@ class Masks(InputCase):
             "MASK": str(self.mask),
             "MASK_VALUES": "2",
             "EXTENT": text,
-            "DILATE": 3,
+            "GROW": 30,
         }
         if not harness.has("restore", "--extent"):
             self.refused("newer unclouded", **chosen)
@@ -153,7 +218,7 @@ class Masks(InputCase):
             box.yMaximum(),
         )
         with self.assertRaisesRegex(QgsProcessingException, "cover no pixel"):
-            self.run_it(MASK=polygons([("a", sliver)]))
+            self.run_it(MASK=polygons([("a", sliver)]), GROW=0)
 
 
 if __name__ == "__main__":

@@ -89,6 +89,11 @@ class Package(unittest.TestCase):
         for licence in ("LICENSE-MIT", "LICENSE-APACHE"):
             self.assertIn(f"unclouded_qgis/bin/{licence}", names)
 
+    def test_no_address_that_leads_nowhere(self):
+        """Without the project's address the ZIP for 'Install from ZIP' names none."""
+        text = self.full.read("unclouded_qgis/metadata.txt").decode()
+        self.assertNotIn(".example", text)
+
     def test_sample_is_attributed(self):
         for archive in (self.full, self.plain):
             text = archive.read("unclouded_qgis/sample/README.md").decode()
@@ -98,10 +103,18 @@ class Package(unittest.TestCase):
                 self.assertIn(
                     f"unclouded_qgis/sample/latium_{name}", archive.namelist()
                 )
+            # What the plugin manager shows says the same as the sample's own page.
+            about = metadata(archive)["about"]
+            self.assertIn("SEN12MS-CR-TS, CC BY 4.0", about)
+            self.assertIn("modified Copernicus Sentinel data 2018", about)
+            self.assertNotIn("SSL4EO", about)
 
     def test_licence_and_icon(self):
         self.assertIn(b"GNU GENERAL PUBLIC", self.full.read("unclouded_qgis/LICENSE"))
-        ElementTree.fromstring(self.full.read("unclouded_qgis/icon.svg"))
+        names = [name for name in self.full.namelist() if name.endswith(".svg")]
+        self.assertGreater(len(names), 5)
+        for name in names:
+            ElementTree.fromstring(self.full.read(name))
 
     def test_python_is_pure(self):
         allowed = {"qgis", "osgeo", "numpy", "processing"}

@@ -1,10 +1,15 @@
 """The plugin in qgis_process: from the ZIP in an empty profile to the program's own bytes."""
 
 import json
+import re
+import shutil
+import subprocess
 import unittest
 
+from osgeo import ogr
+
 import harness
-from harness import MASK, PLUGIN, SCENE, Folder, qgis_process, result_lines
+from harness import MASK, PLUGIN, SCENE, Folder, outside, qgis_process, result_lines
 
 IDS = ["cloudmask", "fillmask", "modelinfo", "removeclouds"]
 
@@ -86,6 +91,36 @@ class Process(unittest.TestCase):
             hidden = [path.name for path in folder.iterdir() if path.name[0] == "."]
             self.assertEqual(hidden, [])
 
+    def test_commands_of_the_documentation_run_as_printed(self):
+        """Those for Debian 12, on which this is tested."""
+        page = (harness.REPO / "docs" / "qgis.md").read_text(encoding="utf-8")
+        (block,) = re.findall(r"```sh\n(export QT_QPA_PLATFORM.*?)```", page, re.DOTALL)
+        qgis_process("plugins", "disable", "unclouded_qgis")
+        with Folder() as folder:
+            shutil.copy(SCENE, folder / "scene.tif")
+            classes = harness.gdal.Open(str(MASK))
+            made = ogr.GetDriverByName("GPKG").CreateDataSource(
+                str(folder / "clouds.gpkg")
+            )
+            layer = made.CreateLayer("clouds", classes.GetSpatialRef(), ogr.wkbPolygon)
+            layer.CreateField(ogr.FieldDefn("class", ogr.OFTInteger))
+            band = classes.GetRasterBand(1)
+            harness.gdal.Polygonize(band, band, layer, 0)
+            del layer, made
+            run = subprocess.run(
+                ["bash", "-ec", block],
+                check=False,
+                capture_output=True,
+                text=True,
+                cwd=folder,
+                env=outside(),
+            )
+            self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+            filled = (
+                harness.pixels(folder / "clear.tif") != harness.pixels(SCENE)
+            ).any(0)
+            self.assertGreater(filled[harness.pixels(MASK) > 0].mean(), 0.9)
+
     def test_failure_is_a_failure(self):
         with Folder() as folder:
             run = qgis_process(
@@ -99,7 +134,7 @@ class Process(unittest.TestCase):
             self.assertNotEqual(run.returncode, 0)
             self.assertIn("never occur", run.stderr)
             self.assertIn("Hint: ", run.stderr)
-            self.assertIn("MASK_VALUES", run.stderr)
+            self.assertIn("«Values of the mask that mean fill»", run.stderr)
             self.assertEqual(list(folder.iterdir()), [])
 
     def test_missing_program_is_explained(self):

@@ -20,7 +20,9 @@ from input_case import WINDOW, InputCase, harness_registry, polygons
 
 class Refusals(InputCase):
     def test_wrong_masks_are_refused_before_the_run(self):
-        self.refused("There is no mask")
+        self.refused(
+            "There is no mask.*\n.*let the clouds be detected", MASK_FROM="values"
+        )
         self.refused("mask is the scene itself", MASK=str(self.scene))
         far = polygons([("a", QgsRectangle(10, 50, 10.1, 50.1))])
         QgsProject.instance().addMapLayer(far)
@@ -32,7 +34,11 @@ class Refusals(InputCase):
         moved.SetGeoTransform([10.0, 0.0001, 0, 50.0, 0, -0.0001])
         del moved
         self.refused("does not lie over the scene", MASK=str(elsewhere))
-        self.refused("Expected numbers", MASK=str(self.mask), MASK_VALUES="cloud")
+        self.refused(
+            "«Values of the mask that mean fill»: expected numbers.*«cloud»",
+            MASK=str(self.mask),
+            MASK_VALUES="cloud",
+        )
         points = QgsVectorLayer("Point?crs=EPSG:4326", "points", "memory")
         QgsProject.instance().addMapLayer(points)
         self.refused("no polygons|not acceptable|Incorrect|valid", MASK=points.id())
@@ -40,15 +46,21 @@ class Refusals(InputCase):
     def test_wrong_settings_are_refused(self):
         mask = {"MASK": str(self.mask)}
         self.refused("Band 14 does not exist", BANDS="14,3,2", **mask)
-        self.refused("Expected one number", OFFSET="1,2", **mask)
-        self.refused("Expected numbers", OFFSET="none", **mask)
+        self.refused("Offset.*expected one number", OFFSET="1,2", **mask)
+        self.refused("Offset.*expected numbers", OFFSET="none", **mask)
+        self.refused("GROW now, and counts metres", DILATE=3, **mask)
         if not harness.has("restore", "--offset"):
             self.refused("newer unclouded", OFFSET="-1000", **mask)
         self.refused("only one", UNCERTAINTY=str(self.folder / "u.tif"), **mask)
         self.refused("smaller than the tiles", TILE=64, OVERLAP=64, **mask)
         self.refused(".tif", OUTPUT=str(self.folder / "nie.jpg"), **mask)
         same = str(self.folder / "gleich.tif")
-        self.refused("one file", OUTPUT=same, PROVENANCE=same, **mask)
+        self.refused(
+            "Provenance and Scene without clouds are one file",
+            OUTPUT=same,
+            PROVENANCE=same,
+            **mask,
+        )
         self.refused("never written to", OUTPUT=str(self.scene), **mask)
         self.refused("SAMPLER", SAMPLER="magic", **mask)
 
@@ -67,7 +79,11 @@ class Refusals(InputCase):
             self.assertLess((filled & ~marked).mean(), 0.5)
             found, _ = self.run_it(MASK_FROM="auto")
             self.assertGreater(found[pixels(self.mask) == 1].mean(), 0.3)
-            self.refused("uses no mask", MASK=str(classes), MASK_FROM="auto")
+            self.refused(
+                "to be detected.* and there is a mask",
+                MASK=str(classes),
+                MASK_FROM="auto",
+            )
         else:
             for way in ("scl", "qa-pixel"):
                 self.refused("newer unclouded", MASK=str(classes), MASK_FROM=way)
@@ -164,7 +180,7 @@ class Refusals(InputCase):
         other = crop(june, self.folder / "juni.tif", WINDOW)
         chosen = {"MASK": str(self.mask), "REFERENCE": str(other)}
         if harness.has("restore", "- texture:"):
-            self.refused("texture.* without a reference", WRITE="texture", **chosen)
+            self.refused("texture.* without another date", WRITE="texture", **chosen)
             self.run_it(WRITE="sample", **chosen)
 
     def test_results_follow_an_older_program(self):

@@ -175,7 +175,7 @@ class Sources(InputCase):
         drawn = polygons([("a", QgsRectangle(10, -30, 40, -20))], crs="")
         drawn.setCrs(QgsCoordinateReferenceSystem())
         self.scene = plain
-        filled, _ = self.run_it(INPUT=layer, MASK=drawn, BANDS="4,3,2")
+        filled, _ = self.run_it(INPUT=layer, MASK=drawn, BANDS="4,3,2", GROW=0)
         expected = np.zeros_like(filled)
         expected[20:30, 10:40] = True
         self.assertTrue((filled == expected).all())
