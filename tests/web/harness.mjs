@@ -37,7 +37,7 @@ export async function browser(engine) {
 }
 
 /** Opens the page on a server of its own; `close` fails the case if a request left for elsewhere. */
-export async function open(from, { base = "/", query = "", viewport = { width: 1360, height: 860 }, scheme = "light", ready = true, ...context } = {}) {
+export async function open(from, { base = "/", query = "", viewport = { width: 1360, height: 860 }, scheme = "light", ready = true, init, ...context } = {}) {
   const server = await serve(dist, 0, { base });
   const origin = `http://127.0.0.1:${server.address().port}`;
   const tab = await from.newContext({ viewport, colorScheme: scheme, acceptDownloads: true, ...context });
@@ -45,6 +45,13 @@ export async function open(from, { base = "/", query = "", viewport = { width: 1
   const problems = [];
   tab.on("request", (request) => requests.push(request.url()));
   const page = await tab.newPage();
+  if (init) await page.addInitScript(init);
+  // A question whether something may be lost: yes, and remembered.
+  const questions = [];
+  page.on("dialog", (dialog) => {
+    questions.push(dialog.message());
+    (page.answers?.shift() ?? true ? dialog.accept() : dialog.dismiss()).catch(() => {});
+  });
   page.on("pageerror", (error) => problems.push(String(error)));
   page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
   await page.goto(`${origin}${base}${query}`);
@@ -55,7 +62,7 @@ export async function open(from, { base = "/", query = "", viewport = { width: 1
     await new Promise((done) => { server.close(done); server.closeAllConnections?.(); });
     assert.deepEqual(foreign, [], "the page asked another host");
   };
-  return { page, tab, server, origin, requests, problems, close };
+  return { page, tab, server, origin, requests, problems, questions, close };
 }
 
 /** Waits until the engine is open. */
@@ -109,7 +116,7 @@ export async function fill(page, values) {
 export async function openFile(page, path, input = "#scene-file") {
   await page.evaluate(() => { document.getElementById("status").textContent = ""; });
   await page.setInputFiles(input, path);
-  await page.waitForFunction(() => /Ready|window of|marked|Model:/.test(document.getElementById("status").textContent) || !document.getElementById("problem").hidden, undefined, { timeout: 60000 });
+  await page.waitForFunction(() => /whole scene|window of|marked|Model:|follow the second date/.test(document.getElementById("status").textContent) || !document.getElementById("problem").hidden, undefined, { timeout: 60000 });
 }
 
 /** Presses a download button; the path of the file. */

@@ -8,10 +8,11 @@ import * as failures from "./cases/failures.mjs";
 import * as files from "./cases/files.mjs";
 import * as page from "./cases/page.mjs";
 import * as parts from "./cases/parts.mjs";
+import * as visitor from "./cases/visitor.mjs";
 
 const words = process.argv.slice(2);
 const wanted = ({ name }) => words.length === 0 || words.some((word) => name.includes(word));
-const cases = [parts, page, files, engines, failures].flatMap(({ cases: list }) => list).filter(wanted);
+const cases = [parts, page, visitor, files, engines, failures].flatMap(({ cases: list }) => list).filter(wanted);
 const results = [];
 const browsers = {};
 

@@ -7,6 +7,7 @@
 //! The crate is empty but for wasm32: there it is built with the profile `web`.
 #![cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 
+mod detect;
 mod failure;
 mod input;
 mod options;

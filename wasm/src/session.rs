@@ -141,10 +141,18 @@ impl Session {
             .model
             .as_ref()
             .ok_or_else(|| failure("input", "no model is loaded", None))?;
-        let Input { image, mask, valid } = Input::read(&window)?;
+        let Input {
+            image,
+            mask,
+            valid,
+            reference,
+        } = Input::read(&window)?;
         let side = image.height.max(image.width);
         let settings = settings(&options, &model.card, side)?;
         let mut source = MemorySource::new(&image, &mask, &valid);
+        if let Some((other, observed)) = &reference {
+            source = source.with_reference(other, observed);
+        }
         let mut sink = PageSink::new(&image, settings.samples > 1, on_preview);
         let mut progress = |at: unclouded_core::restore::Progress| {
             let (done, total) = (

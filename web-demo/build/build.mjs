@@ -17,6 +17,9 @@ const [pkg, out] = process.argv.slice(2).map((path) => resolve(path));
 const DEMO = join(repo, "tests/data/demo");
 const SCENE = "latium_20180705.tif";
 const MASK = "latium_20180705_mask.tif";
+const OTHER = "latium_20181112.tif";
+/** Where the source is, if whoever publishes the page says so. */
+const SOURCE = process.env.PAGE_SOURCE_URL;
 
 /** The first model of core/src/models.rs, which is the default of every face. */
 function defaultModel() {
@@ -44,7 +47,9 @@ put(model, weights);
 const card = JSON.parse(header(checkpoint).text.__metadata__["unclouded.model_card"]);
 cpSync(join(DEMO, SCENE), join(out, "sample", SCENE));
 cpSync(join(DEMO, MASK), join(out, "sample", MASK));
-for (const file of ["index.html", "style.css", "icon.svg"]) cpSync(join(web, file), join(out, file));
+cpSync(join(DEMO, OTHER), join(out, "sample", OTHER));
+for (const file of ["help.html", "style.css", "icon.svg"]) cpSync(join(web, file), join(out, file));
+put("index.html", readFileSync(join(web, "index.html"), "utf8").replace("SOURCE_LINK", SOURCE ? `, <a href="${SOURCE}">source</a>` : ""));
 
 const assets = {
   code: { url: code, bytes: wasm.length },
@@ -53,7 +58,7 @@ const assets = {
     bytes: weights.length,
     card: { name: card.name, description: card.description, bands: card.bands, steps: card.defaults.steps, samples: card.defaults.samples },
   },
-  sample: { scene: `sample/${SCENE}`, mask: `sample/${MASK}`, bytes: size(`sample/${SCENE}`) + size(`sample/${MASK}`) },
+  sample: { scene: `sample/${SCENE}`, mask: `sample/${MASK}`, other: `sample/${OTHER}`, bytes: [SCENE, MASK, OTHER].reduce((sum, name) => sum + size(`sample/${name}`), 0) },
   page: { bytes: 0 },
 };
 const bundle = async (pageBytes) => {
@@ -74,13 +79,13 @@ const bundle = async (pageBytes) => {
   });
   return Object.keys(result.metafile.inputs);
 };
-const shell = ["index.html", "style.css", "icon.svg", "main.js", "scene.worker.js", "engine.worker.js"];
+const shell = ["index.html", "help.html", "style.css", "icon.svg", "main.js", "scene.worker.js", "engine.worker.js"];
 await bundle(0);
 const inputs = await bundle(shell.reduce((sum, name) => sum + size(name), 0));
 put("licences.txt", licences(inputs));
 const version = hash(Buffer.concat([...shell, code, model].map((name) => readFileSync(join(out, name)))));
 const worker = readFileSync(join(web, "src/sw.js"), "utf8");
-const kept = ["./", ...shell.slice(1), "licences.txt", code, assets.sample.scene, assets.sample.mask];
+const kept = ["./", ...shell.slice(1), "licences.txt", code, assets.sample.scene, assets.sample.mask, assets.sample.other];
 put("sw.js", worker.replace("__VERSION__", version).replace("__KEPT__", JSON.stringify(kept)));
 
 const report = { code: wasm.length, model: weights.length, page: shell.reduce((sum, name) => sum + gzipSync(readFileSync(join(out, name))).length, 0), sample: assets.sample.bytes };

@@ -34,7 +34,20 @@ export const app = {
   busy: false,
   /** The result for this window, if there is one. */
   finished: undefined,
+  /** The second date: { name, clouds } with the clouds it has itself, if there is one. */
+  other: undefined,
+  /** Whether the mask holds strokes of the visitor. */
+  painted: false,
 };
+
+/** What would be lost with the window in view: the visitor's strokes, a result nobody saved. */
+export const unsaved = () => (app.painted && mask.count > 0) || Boolean(app.finished && !app.finished.saved);
+
+/** Whether the window in view may go; asks where something would be lost. */
+export const mayGo = () => !unsaved() || window.confirm("The mask you painted and the result belong to the part in view and would be lost. Go on?");
+
+/** Whether the mask is another one than that of the result. */
+export const outdated = () => Boolean(app.finished) && app.finished.maskState !== mask.state;
 
 /** The bands drawn: the model's first three, or its one band three times. */
 export const drawn = () => [0, 1, 2].map((i) => app.bands[Math.min(i, app.bands.length - 1)]);
@@ -57,7 +70,8 @@ export async function attempt(work, during) {
 /** What is downloaded, and when. */
 export function showBytes() {
   const { page, code, sample, model } = assets;
-  $("bytes").textContent = `Downloads: page ${megabytes(page.bytes)}, engine ${megabytes(code.bytes)}, sample ${megabytes(sample.bytes)}; with the first run the model, ${megabytes(model.bytes)}. Each once, then kept for use offline.`;
+  const when = app.modelKept ? "model" : "with the first run the model,";
+  $("bytes").textContent = `Downloads: page ${megabytes(page.bytes)}, engine ${megabytes(code.bytes)}, sample ${megabytes(sample.bytes)}, ${when} ${megabytes(model.bytes)}. Each once, then kept for use offline.`;
 }
 
 /** Which controls can be used. */
@@ -66,14 +80,24 @@ export function refresh() {
   $("run").disabled = busy || !place;
   $("run").hidden = busy;
   $("cancel").hidden = $("progress").hidden = !busy;
-  for (const id of ["save-result", "save-provenance", "save-png"]) $(id).disabled = !finished || busy;
-  $("save-uncertainty").disabled = !finished?.uncertainty || busy;
+  const old = outdated();
+  for (const id of ["save-result", "save-provenance", "save-png"]) $(id).disabled = !finished || busy || old;
+  $("save-uncertainty").disabled = !finished?.uncertainty || busy || old;
+  $("downloads").hidden = !finished || busy;
+  $("outdated").hidden = !old || busy;
+  $("verdict").classList.toggle("old", old);
   for (const id of ["scene-file", "sample", "engine", "model-file", "quality", "write", "steps", "samples", "seed"]) $(id).disabled = busy;
-  for (const id of ["detect", "mask-clear", "mask-file", "win-apply", "undo"]) $(id).disabled = busy || !place;
+  for (const id of ["detect", "mask-clear", "mask-file", "win-apply", "other-file"]) $(id).disabled = busy || !place;
+  $("undo").disabled = busy || mask.past.length === 0;
+  $("redo").disabled = busy || mask.future.length === 0;
+  $("other-clear").hidden = !app.other;
+  // The texture: it is drawn from the scene alone.
+  $("write").options[1].disabled = Boolean(app.other);
   $("show-uncertainty").disabled = !finished?.uncertainty;
   $("show-provenance").disabled = !finished;
   $("swipe").disabled = !viewer.hasAfter;
-  $("tag-before").hidden = $("tag-after").hidden = !viewer.hasAfter;
+  $("tag-before").hidden = !viewer.hasAfter || viewer.swipe < 0.08;
+  $("tag-after").hidden = !viewer.hasAfter || viewer.swipe > 0.92;
   const kept = engine?.model ? "own file" : `${megabytes(assets.model.bytes)}, downloaded once`;
   $("model-about").textContent = `Model: ${model.name} (${kept}). ${model.description ?? ""}`;
   $("model-default").hidden = !engine?.model;

@@ -67,6 +67,17 @@ export function fromFill(kind, fill, nodata) {
 }
 
 /**
+ * What a detector needs to know of stored values: { gain, calibrated } with reflectance =
+ * value * gain. As on the command line; pictures hold brightness, not reflectance.
+ */
+export function reflectance(kind, values) {
+  if (kind.name === "uint8") return { gain: 1 / 255, calibrated: false };
+  let largest = 0;
+  if (kind.format === 3) for (const value of values) if (Number.isFinite(value) && value > largest) largest = value;
+  return { gain: kind.format === 3 && largest <= 10 ? 1 : 1e-4, calibrated: true };
+}
+
+/**
  * Full brightness that models of this kind of image were trained with; undefined for floating
  * point and 32 bits, where none could be relied on. As on the command line.
  */

@@ -133,10 +133,23 @@ export class Engine {
     }
   }
 
+  /** Clouds and shadows of a scene, a class a pixel: 0 clear, 1 cloud, 2 shadow. */
+  async detect(scene) {
+    await this.start();
+    return this.client.call("detect", { scene }, { transfer: [scene.image.buffer] });
+  }
+
+  /** A mask grown by a disc. */
+  async grow(flags, width, height, px) {
+    if (px <= 0) return flags;
+    await this.start();
+    return this.client.call("grow", { flags, width, height, px });
+  }
+
   async attempt(job, options, { onUpdate, previews }) {
     await this.load();
     const input = await job();
-    const transfer = [input.image.buffer];
+    const transfer = [input.image.buffer, input.reference?.image.buffer].filter(Boolean);
     this.run = this.client.call("restore", { job: input, options, previews }, { onUpdate, transfer });
     try {
       return await this.run;

@@ -2,7 +2,7 @@
 // The page asks with { id, call, args }; answers are { id, result }, { id, error }, and while a
 // call runs { id, progress }, { id, preview } or { id, bytes }. { lost } when the GPU is gone.
 
-import init, { Session } from "../pkg/unclouded_wasm.js";
+import init, { Session, detectClouds, growMask } from "../pkg/unclouded_wasm.js";
 import { sendable } from "./refusal.js";
 import { fetchCheckpoint, fetchPacked } from "./unpack.js";
 
@@ -72,6 +72,14 @@ const calls = {
   /** A model from the user's file. */
   async modelFile({ blob }) {
     return session.load(new Uint8Array(await blob.arrayBuffer()));
+  },
+
+  detect({ scene }) {
+    return detectClouds(scene);
+  },
+
+  grow({ flags, width, height, px }) {
+    return growMask(flags, height, width, px);
   },
 
   async restore({ job, options, previews }, { id, post }) {

@@ -14,6 +14,8 @@ export class Mask extends EventTarget {
     this.height = height;
     this.flags = new Uint8Array(width * height);
     this.past = [];
+    this.future = [];
+    this.state = this.states = 0;
     this.changed();
   }
 
@@ -23,8 +25,12 @@ export class Mask extends EventTarget {
 
   /** Remembers the state, so that what comes next is one step to undo. */
   remember() {
-    this.past.push(this.flags.slice());
+    this.past.push({ flags: this.flags.slice(), state: this.state });
     if (this.past.length > MOST_STATES) this.past.shift();
+    this.future = [];
+    this.states += 1;
+    /** A number for what the mask is: undone and redone it is the same again. */
+    this.state = this.states;
   }
 
   /** Replaces the mask. */
@@ -35,9 +41,19 @@ export class Mask extends EventTarget {
   }
 
   undo() {
-    const before = this.past.pop();
-    if (!before) return false;
-    this.flags = before;
+    return this.step(this.past, this.future);
+  }
+
+  redo() {
+    return this.step(this.future, this.past);
+  }
+
+  step(from, to) {
+    const next = from.pop();
+    if (!next) return false;
+    to.push({ flags: this.flags, state: this.state });
+    this.flags = next.flags;
+    this.state = next.state;
     this.changed();
     return true;
   }

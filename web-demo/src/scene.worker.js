@@ -1,43 +1,48 @@
-// The worker that holds the scene: reads windows, draws them, finds clouds, writes results.
+// The worker that holds the scene: reads windows and masks, draws them, writes results.
 // The page asks with { id, call, args }, the answer is { id, result } or { id, error }.
 
-import { detectClouds, dilate } from "./detect.js";
+import { guessBands } from "./bands.js";
 import { descriptionsOnly, withTags } from "./gdal-metadata.js";
 import { openGeoTiff } from "./geotiff-read.js";
 import { keptTags, writeGeoTiff } from "./geotiff-write.js";
-import { KINDS } from "./dtype.js";
+import { KINDS, reflectance } from "./dtype.js";
+import { crsWords, gridMap, latitude, northUp, pixelM, placeOf } from "./geo.js";
 import { openPicture } from "./image-read.js";
+import { OtherDate } from "./other-date.js";
+import { burnGeoJson, looksLikeJson } from "./polygons.js";
 import { Refusal, sendable } from "./refusal.js";
 import { classes, heat, stretchOf, toRgba } from "./render.js";
-import { readWindow } from "./window.js";
+import { MOST_VALUES, readWindow } from "./window.js";
+
+/** Scenes of at most this many pixels are opened whole. */
+const WHOLE_PX = 1.5e6;
+/** Scenes of at most this many pixels are read whole for a small picture of them. */
+const OVERVIEW_PX = 6e6;
+const OVERVIEW_SIDE = 340;
 
 let scene;
+let other; // the second date, if there is one
 let current; // the window in view
 let outcome; // what the last run made of it
 
 async function open(blob) {
   if (blob.size === 0) throw new Refusal("This file is empty.");
-  const magic = new Uint8Array(await blob.slice(0, 4).arrayBuffer());
+  const magic = new Uint8Array(await blob.slice(0, 16).arrayBuffer());
   const text = String.fromCharCode(...magic.slice(0, 2));
+  const signature = String.fromCharCode(...magic);
+  if (/^\0\0\0\fjP/.test(signature) || /^\xffO\xffQ/.test(signature)) {
+    throw new Refusal("This is JPEG 2000, which browsers do not read; make a GeoTIFF of it: gdal_translate in.jp2 out.tif");
+  }
+  if (/^SQLite format 3/.test(signature)) {
+    throw new Refusal("This is a GeoPackage, which the page does not read; make a GeoTIFF of a raster (gdal_translate in.gpkg out.tif), GeoJSON of polygons (ogr2ogr -t_srs EPSG:4326 out.geojson in.gpkg).");
+  }
   const tiff = (text === "II" && [42, 43].includes(magic[2])) || (text === "MM" && [42, 43].includes(magic[3]));
   return tiff ? openGeoTiff(blob) : openPicture(blob);
 }
 
-/** Where the scene lies, in words. */
-function georeference({ tag }) {
-  const keys = tag(34735);
-  if (!tag(33550) && !tag(34264) && !tag(33922)) return "not georeferenced";
-  if (!keys) return "georeferenced, CRS not named";
-  for (let i = 4; i + 3 < keys.length; i += 4) {
-    const named = (keys[i] === 3072 || keys[i] === 2048) && keys[i + 1] === 0 && keys[i + 3] < 32767;
-    if (named && (keys[i] === 3072 || ![...keys].includes(3072))) return `EPSG:${keys[i + 3]}`;
-  }
-  return "georeferenced, CRS of its own";
-}
-
 /** What the page has to know of the window in view. */
 function shown() {
-  return { place: current.place, valid: current.some.map((data, i) => data | current.every[i]), bytesRead: scene.bytesRead };
+  return { place: current.place, valid: current.some.map((data, i) => data | current.every[i]), bytesRead: Math.min(scene.bytesRead, scene.bytes) };
 }
 
 const calls = {
@@ -47,16 +52,18 @@ const calls = {
     if (opened.kind.bits !== 8 && opened.tag(258)?.[0] < 8) throw new Refusal("A packed raster can only be a mask.");
     if (opened.photometric === 3) throw new Refusal("This raster has a palette: its values are classes, not brightness, and cannot be filled.");
     const { width, height, samples, names, alpha, type, photometric, nodata } = opened;
-    const [w, h] = [Math.min(width, side), Math.min(height, side)];
+    const whole = width * height <= WHOLE_PX && width * height * samples <= MOST_VALUES;
+    const [w, h] = whole ? [width, height] : [Math.min(width, side), Math.min(height, side)];
     current = await readWindow(opened, { col: (width - w) >> 1, row: (height - h) >> 1, width: w, height: h });
-    scene = Object.assign(opened, { name });
-    outcome = undefined;
+    scene = Object.assign(opened, { name, bytes: blob.size });
+    outcome = other = undefined;
     const about = { name, width, height, samples, names, alpha, type, photometric, nodata };
-    return { scene: { ...about, dtype: scene.kind.name, crs: georeference(scene), bytes: blob.size }, window: shown() };
+    const place = placeOf(scene);
+    return { scene: { ...about, dtype: scene.kind.name, crs: crsWords(place), pixelM: pixelM(place), bytes: blob.size }, window: shown() };
   },
 
   async overview({ bands }) {
-    const small = await scene.overview(bands);
+    const small = (await scene.overview(bands)) ?? (await shrunk(bands));
     if (!small) return undefined;
     const all = new Uint8Array(small.width * small.height).fill(1);
     const rgba = toRgba(small.bands, small.bands.map((band) => stretchOf(band, all, 0.02)), undefined);
@@ -78,29 +85,72 @@ const calls = {
     return { stretch, before: toRgba(source, stretch, valid), after };
   },
 
-  detect({ bands, sensitivity, growPx }) {
+  /** What the detector takes: the window in view, or the second date under it. */
+  async cloudy({ ofOther, growPx }) {
+    const raster = ofOther ? other.raster : scene;
     const { width, height } = current.place;
-    const values = bands.map((band) => current.all[band]);
-    return detectClouds(values, current.some, { kind: scene.kind, width, height, sensitivity, growPx });
+    const { image, observed, bands } = ofOther ? await other.read(current.place) : current.job(new Uint8Array(current.pixels));
+    const place = placeOf(scene);
+    const data = Array.from({ length: raster.samples }, (_, i) => i).filter((i) => !raster.alpha.includes(i));
+    const rgb = guessBands(raster, 3).map((band) => data.indexOf(band));
+    const blue = image.subarray(rgb[2] * width * height, (rgb[2] + 1) * width * height);
+    return {
+      image, valid: observed ?? current.every.slice(), bands, height, width,
+      names: data.map((band) => raster.names[band] ?? ""), rgb, ...reflectance(raster.kind, blue),
+      pixelM: pixelM(place), latitude: latitude(place), northUp: northUp(place), growPx,
+    };
   },
 
-  async mask({ blob, values, growPx }) {
+  /** Takes another date of the scene, or with nothing goes back to one. */
+  async other({ blob, name }) {
+    if (!blob) {
+      other = undefined;
+      return undefined;
+    }
     const raster = await open(blob);
-    if (raster.width !== scene.width || raster.height !== scene.height) {
-      throw new Refusal(`The mask has ${raster.width} x ${raster.height} pixels, the scene ${scene.width} x ${scene.height}: they must lie on one grid.`);
+    const opened = new OtherDate(scene, raster, name);
+    const [theirs, own] = [await opened.read(current.place), current.job(new Uint8Array(current.pixels))];
+    if (!theirs.observed.includes(1)) throw new Refusal("The other date shows nothing in this window.");
+    if (opened.map === "same" && theirs.bands === own.bands && theirs.image.every((value, i) => value === own.image[i])) {
+      throw new Refusal("The other date is the scene itself: its clouds would be painted back. Choose an image of another day.");
     }
-    const [flags] = await raster.read(current.place, [0]);
-    const wanted = new Set(values);
-    const mask = Uint8Array.from(flags, (value) => (wanted.has(value) ? 1 : 0));
-    if (!mask.includes(1)) {
-      const found = [...new Set(flags)].slice(0, 12).sort((a, b) => a - b).join(", ");
-      throw new Refusal(`The mask has none of the values ${values.join(", ")} in this window; it has ${found}.`);
-    }
-    return dilate(mask, current.place.width, current.place.height, growPx);
+    other = opened;
+    return { name, bands: theirs.bands };
   },
 
-  job({ mask }) {
+  async mask({ blob, values }) {
+    const head = new Uint8Array(await blob.slice(0, 64).arrayBuffer());
+    if (looksLikeJson(head)) return { flags: burnGeoJson(await blob.text(), placeOf(scene), current.place), drawn: true };
+    const raster = await open(blob);
+    const map = gridMap(placeOf(scene), placeOf(raster));
+    if (map === "size") {
+      throw new Refusal(`The mask has ${raster.width} x ${raster.height} pixels, the scene ${scene.width} x ${scene.height}, and without georeference nobody knows how they lie.`);
+    }
+    if (map === "crs") throw new Refusal(`The mask is in another CRS (${crsWords(placeOf(raster))}, the scene ${crsWords(placeOf(scene))}); bring it there first: gdalwarp -r near -t_srs ${crsWords(placeOf(scene))}.`);
+    if (map === "elsewhere") throw new Refusal("The mask is of another place: it does not touch the scene.");
+    const { image } = await new OtherDate(scene, raster, "mask").read(current.place);
+    const flags = image.subarray(0, current.pixels);
+    let wanted = new Set(values ?? [1]);
+    let mask = Uint8Array.from(flags, (value) => (wanted.has(value) ? 1 : 0));
+    const found = [...new Set(flags)].sort((a, b) => a - b);
+    if (!mask.includes(1) && !values && found.every((value) => value === 0 || value === 255)) {
+      // A picture in black and white: the most usual mask of all.
+      wanted = new Set([255]);
+      mask = Uint8Array.from(flags, (value) => (wanted.has(value) ? 1 : 0));
+    }
+    if (!mask.includes(1)) {
+      throw new Refusal(`The mask has none of the values ${[...wanted].join(", ")} in this window; it has ${found.slice(0, 12).join(", ")}.`);
+    }
+    return { flags: mask, drawn: false };
+  },
+
+  async job({ mask, clouds }) {
     const job = current.job(mask);
+    if (other) {
+      job.reference = await other.read(current.place);
+      // Where the second date is clouded itself it shows no ground.
+      clouds?.forEach((cloud, i) => { if (cloud) job.reference.observed[i] = 0; });
+    }
     const masked = mask.some((flag, i) => flag && job.valid[i]);
     const visible = mask.some((flag, i) => !flag && job.valid[i]);
     if (!masked) throw new Refusal("Nothing is masked: find the clouds, load a mask or paint one first.");
@@ -114,7 +164,7 @@ const calls = {
     const clear = provenance.reduce((sum, value) => sum + (value === 1), 0);
     const spread = std && meanOverBands(std, current.dataBands.length, current.pixels);
     const full = spread && stretchOf(spread, provenance.map((value) => (value === 2 ? 1 : 0)), 0.02)[1];
-    return { changedClear, clear, uncertainty: spread && heat(spread, full), provenance: classes(provenance) };
+    return { changedClear, clear, full, uncertainty: spread && heat(spread, full), provenance: classes(provenance) };
   },
 
   async write({ what }) {
@@ -137,6 +187,17 @@ const calls = {
     return writeGeoTiff({ ...plain, kind: KINDS.float32, bands, xml: withTags(names, outcome.tags) });
   },
 };
+
+/** A small picture of a scene that holds none, if it is quickly read. */
+async function shrunk(bands) {
+  const { width, height } = scene;
+  if (width * height > OVERVIEW_PX) return undefined;
+  const all = await scene.read({ col: 0, row: 0, width, height }, bands);
+  const step = Math.max(1, Math.ceil(Math.max(width, height) / OVERVIEW_SIDE));
+  const [w, h] = [Math.ceil(width / step), Math.ceil(height / step)];
+  const small = all.map((band) => Float32Array.from({ length: w * h }, (_, i) => band[Math.floor(i / w) * step * width + (i % w) * step]));
+  return { width: w, height: h, bands: small };
+}
 
 function without(tags, tag) {
   const { [tag]: _gone, ...rest } = tags;

@@ -2,6 +2,8 @@
 
 const SMALLEST_ZOOM = 0.1;
 const LARGEST_ZOOM = 24;
+/** How near the divider a pointer takes hold of it. */
+const GRIP_PX = 14;
 
 /** A drawing surface of the window's size. */
 function layer(width, height) {
@@ -123,7 +125,8 @@ export class Viewer extends EventTarget {
     context.imageSmoothingEnabled = view.zoom < 1;
     const place = (name) => context.drawImage(layers[name], view.x, view.y, this.width * view.zoom, this.height * view.zoom);
     place("before");
-    const line = this.hasAfter ? view.x + this.swipe * this.width * view.zoom : Infinity;
+    // In the frame and not in the picture: there the slider under it agrees, however it is moved.
+    const line = this.hasAfter ? this.line : Infinity;
     if (this.hasAfter) {
       context.save();
       context.beginPath();
@@ -140,12 +143,44 @@ export class Viewer extends EventTarget {
     if (this.cursor && this.tool !== "pan") this.paintCursor();
   }
 
+  /** Where the divider stands on the canvas. */
+  get line() {
+    return this.swipe * this.canvas.width;
+  }
+
+  /** Whether a point of the canvas is on the divider, near enough for a finger; a brush takes hold
+   * of its handle only. */
+  onLine({ x, y }) {
+    const grip = GRIP_PX * (window.devicePixelRatio || 1);
+    const handle = this.tool === "pan" || Math.abs(y - this.canvas.height / 2) <= grip;
+    return this.hasAfter && handle && Math.abs(x - this.line) <= grip;
+  }
+
+  dragLine({ x }) {
+    this.swipe = Math.min(Math.max(x / this.canvas.width, 0), 1);
+    this.dispatchEvent(new CustomEvent("swipe", { detail: this.swipe }));
+    this.draw();
+  }
+
   paintLine(x) {
     const { context, canvas } = this;
+    const [middle, size] = [canvas.height / 2, 11 * (window.devicePixelRatio || 1)];
     context.fillStyle = "rgba(255,255,255,.95)";
     context.fillRect(x - 1, 0, 2, canvas.height);
     context.fillStyle = "rgba(0,0,0,.35)";
     context.fillRect(x + 1, 0, 1, canvas.height);
+    context.beginPath();
+    context.arc(x, middle, size, 0, 2 * Math.PI);
+    context.fillStyle = "rgba(255,255,255,.95)";
+    context.fill();
+    context.fillStyle = "#1c241f";
+    for (const side of [-1, 1]) {
+      context.beginPath();
+      context.moveTo(x + side * size * 0.65, middle);
+      context.lineTo(x + side * size * 0.2, middle - size * 0.4);
+      context.lineTo(x + side * size * 0.2, middle + size * 0.4);
+      context.fill();
+    }
   }
 
   paintCursor() {
@@ -182,6 +217,8 @@ export class Viewer extends EventTarget {
     if (event.type === "pointerdown") {
       this.canvas.setPointerCapture(event.pointerId);
       this.pointers.set(event.pointerId, now);
+      this.dragging = this.pointers.size === 1 && event.button === 0 && this.onLine(now);
+      if (this.dragging) return;
       this.painting = this.tool !== "pan" && this.pointers.size === 1 && event.button === 0;
       if (this.painting) this.paintAt("begin", now, now);
       return;
@@ -189,7 +226,9 @@ export class Viewer extends EventTarget {
     if (event.type === "pointermove") {
       this.byKeys = false;
       this.cursor = now;
-      if (before && this.pointers.size === 2) this.pinch(event.pointerId, before, now);
+      this.canvas.classList.toggle("line", this.dragging || (!before && this.onLine(now)));
+      if (before && this.dragging) this.dragLine(now);
+      else if (before && this.pointers.size === 2) this.pinch(event.pointerId, before, now);
       else if (before && this.painting) this.paintAt("move", before, now);
       else if (before) this.panBy(now.x - before.x, now.y - before.y);
       else this.draw();
@@ -197,7 +236,7 @@ export class Viewer extends EventTarget {
       return;
     }
     this.pointers.delete(event.pointerId);
-    this.painting = false;
+    this.painting = this.dragging = false;
     if (event.type === "pointerleave" && !this.byKeys) this.cursor = undefined;
     this.draw();
   }

@@ -1,6 +1,7 @@
 // What goes wrong: each shows a sentence, and the page goes on working.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { readFileSync, truncateSync, copyFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -12,7 +13,7 @@ const SCENE = demo("punjab_20200823.tif");
 /** After a failure the sample still runs to its end. */
 async function goesOn(page) {
   await page.click("#sample");
-  await page.waitForFunction(() => /One click/.test(document.getElementById("status").textContent), undefined, { timeout: 30000 });
+  await page.waitForFunction(() => /Press Remove the clouds/.test(document.getElementById("status").textContent), undefined, { timeout: 30000 });
   assert.equal(await problemOf(page), "");
   await fill(page, { "win-col": 100, "win-row": 100, "win-width": 40, "win-height": 40, steps: 1, samples: 1 });
   await page.click("#win-apply");
@@ -58,8 +59,8 @@ async function wrongFiles(browser) {
   await refused(complex, /not supported/);
   // The scene before is still there.
   assert.match(await page.textContent("#scene-about"), /latium/);
-  const small = join(scratch, "small_mask.tif");
-  gdal("crop", demo("latium_20180705_mask.tif"), small, 0, 0, 50, 50);
+  const small = join(scratch, "small_mask.png");
+  execFileSync("gdal_translate", ["-q", "-of", "PNG", "-srcwin", "0", "0", "50", "50", demo("latium_20180705_mask.tif"), small]);
   await page.setInputFiles("#mask-file", small);
   await complaint(page, /mask has 50 x 50 pixels, the scene 256 x 256/);
   await fill(page, { "mask-values": "77" });
@@ -171,10 +172,15 @@ async function offline(browser) {
   await close();
 }
 
+/** As where the visitor asks the browser to save data. */
+const sparing = () => Object.defineProperty(navigator, "connection", { value: { saveData: true } });
+
 /** Without a connection and without the model: a sentence, then on with the connection. */
 async function offlineTooEarly(browser) {
-  const { page, tab, close } = await open(browser);
+  const { page, tab, requests, close } = await open(browser, { init: sparing });
   await engineReady(page);
+  await page.waitForTimeout(1000);
+  assert.ok(!requests.some((url) => /model-/.test(url)), "the connection is not spared");
   await tab.route(/model-/, (route) => route.abort());
   await page.click("#run");
   await complaint(page, /model cannot be downloaded/);

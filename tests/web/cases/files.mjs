@@ -90,11 +90,11 @@ async function picturesAndDetection(browser, note) {
   await openFile(page, SCENE);
   await fill(page, { grow: 3 });
   await page.click("#detect");
-  await page.waitForFunction(() => /Clouds found/.test(document.getElementById("status").textContent));
+  await page.waitForFunction(() => /found and marked pink/.test(document.getElementById("status").textContent));
   await fill(page, { steps: 1, samples: 1 });
   await run(page);
   const found = await download(page, "#save-provenance", "detected.tif");
-  const { iou } = gdal("iou", found, MASK, "1");
+  const { iou } = gdal("iou", found, MASK, "1,2");
   note(`clouds found by the page against the bundled mask: intersection over union ${iou.toFixed(2)}`);
   assert.ok(iou > 0.6, `found ${iou}`);
   const png = join(scratch, "picture.png");
@@ -105,7 +105,7 @@ async function picturesAndDetection(browser, note) {
   await openFile(page, MASK, "#mask-file");
   await run(page);
   const out = await download(page, "#save-result", "picture_out.tif");
-  const same = gdal("compare", png, out, MASK, await page.inputValue("#mask-values"));
+  const same = gdal("compare", png, out, MASK, "1");
   assert.equal(same.clear_changed, 0);
   assert.ok(same.mean > 0, "nothing was filled");
   await close();

@@ -6,9 +6,11 @@ import { join } from "node:path";
 
 import { packed, rounded, header } from "../../../web-demo/build/pack-model.mjs";
 import { guessBands } from "../../../web-demo/src/bands.js";
-import { detectClouds, dilate } from "../../../web-demo/src/detect.js";
 import { KINDS, fromFill, isNodata, nodataIn } from "../../../web-demo/src/dtype.js";
+import { fromLonLat, gridMap, latitude, northUp, pixelM, placeOf } from "../../../web-demo/src/geo.js";
 import { descriptions, withTags } from "../../../web-demo/src/gdal-metadata.js";
+import { Mask } from "../../../web-demo/src/mask.js";
+import { burnGeoJson } from "../../../web-demo/src/polygons.js";
 import { fetchCheckpoint } from "../../../web-demo/src/unpack.js";
 import { dist, repo } from "../harness.mjs";
 
@@ -84,27 +86,67 @@ function wire(_browser, note) {
   for (const name of readdirSync(dist)) assert.ok(!/\.map$/.test(name), `${name} ships`);
 }
 
-function growing() {
-  const one = new Uint8Array(49);
-  one[3 * 7 + 3] = 1;
-  const grown = dilate(one, 7, 7, 2);
-  for (let i = 0; i < 49; i += 1) {
-    const inside = Math.abs(Math.floor(i / 7) - 3) <= 2 && Math.abs((i % 7) - 3) <= 2;
-    assert.equal(grown[i], inside ? 1 : 0, `pixel ${i}`);
-  }
-  const [width, height] = [32, 32];
-  const cloud = (i) => Math.hypot((i % width) - 16, Math.floor(i / width) - 16) < 7;
-  const band = (ground, bright) => Uint16Array.from({ length: width * height }, (_, i) => (cloud(i) ? bright : ground + (i % 5)));
-  const found = detectClouds([band(900, 3000), band(850, 3000), band(800, 3100)], new Uint8Array(width * height).fill(1), { kind: KINDS.uint16, width, height, growPx: 0 });
-  const wrong = found.filter((flag, i) => flag !== (cloud(i) ? 1 : 0)).length;
-  assert.ok(wrong < 12, `${wrong} pixels are wrong`);
+/** A scene in memory: tags of a GeoTIFF of 10 m pixels (or `step` degrees) at a corner. */
+function placed({ epsg = 32633, x = 300000, y = 4640000, step = 10, width = 100, height = 80, model = 1 } = {}) {
+  const tags = { 33550: [step, step, 0], 33922: [0, 0, 0, x, y, 0], 34735: [1, 1, 0, 2, 1024, 0, 1, model, model === 2 ? 2048 : 3072, 0, 1, epsg] };
+  return placeOf({ tag: (tag) => tags[tag], width, height });
+}
+
+function places() {
+  const scene = placed();
+  assert.equal(pixelM(scene), 10);
+  assert.ok(northUp(scene) && Math.abs(latitude(scene) - 41.88) < 0.2, `${latitude(scene)}`);
+  assert.equal(gridMap(scene, placed()), "same");
+  assert.equal(gridMap(scene, placed({ epsg: 32632 })), "crs");
+  assert.equal(gridMap(scene, placed({ x: 900000 })), "elsewhere");
+  assert.equal(gridMap(scene, placed({ width: 50, height: 40, step: 20 }))(50, 40).join(), "25,20");
+  const bare = placeOf({ tag: () => undefined, width: 100, height: 80 });
+  assert.equal(gridMap(scene, bare), "same", "pixel by pixel");
+  assert.equal(gridMap(scene, { ...bare, width: 99 }), "size");
+  // UTM against PROJ: gdaltransform -s_srs EPSG:4326 -t_srs EPSG:32633, and 32719.
+  const [col, row] = fromLonLat(placed({ x: 0, y: 0, step: 1 }))(12.5, 41.9);
+  assert.ok(Math.hypot(col - 292624.8753, -row - 4641695.8779) < 0.001, `${col} ${-row}`);
+  const [east, south] = fromLonLat(placed({ epsg: 32719, x: 0, y: 0, step: 1 }))(-70.6, -33.4);
+  assert.ok(Math.hypot(east - 351205.0646, -south - 6303223.7507) < 0.001, `${east} ${-south}`);
+  assert.equal(fromLonLat(placed({ epsg: 2056 })), undefined);
+}
+
+function polygons() {
+  const scene = placed({ epsg: 4326, model: 2, x: 10, y: 50, step: 0.01, width: 20, height: 10 });
+  const box = (l, b, r, t) => [[l, b], [r, b], [r, t], [l, t], [l, b]];
+  const json = (geometry) => JSON.stringify({ type: "FeatureCollection", features: [{ type: "Feature", geometry }] });
+  const window = { col: 2, row: 1, width: 10, height: 8 };
+  const ring = { type: "Polygon", coordinates: [box(10.03, 49.93, 10.07, 49.97), box(10.04, 49.94, 10.06, 49.96)] };
+  const flags = burnGeoJson(json(ring), scene, window);
+  assert.equal(flags.reduce((sum, flag) => sum + flag, 0), 16 - 4);
+  assert.equal(flags[(3 - 1) * 10 + (3 - 2)], 1);
+  assert.throws(() => burnGeoJson(json({ type: "Point", coordinates: [10, 50] }), scene, window), /no polygons/);
+  assert.throws(() => burnGeoJson(json({ type: "Polygon", coordinates: [box(0, 0, 1, 1)] }), scene, window), /do not lie over/);
+  assert.throws(() => burnGeoJson("{", scene, window), /no GeoJSON/);
+}
+
+function undoing() {
+  const mask = new Mask(4, 1);
+  const first = mask.state;
+  mask.set(Uint8Array.of(1, 0, 0, 0));
+  const second = mask.state;
+  mask.set(Uint8Array.of(1, 1, 0, 0));
+  assert.ok(mask.undo() && mask.state === second && mask.count === 1);
+  assert.ok(mask.undo() && mask.state === first && !mask.undo());
+  assert.ok(mask.redo() && mask.redo() && mask.count === 2 && !mask.redo());
+  mask.undo();
+  mask.set(Uint8Array.of(0, 0, 0, 1));
+  assert.ok(!mask.redo(), "a new change ends what could be redone");
+  assert.ok(![first, second].includes(mask.state));
 }
 
 export const cases = [
   { name: "parts: stored values", run: storedValues },
   { name: "parts: metadata", run: metadata },
   { name: "parts: bands", run: bands },
-  { name: "parts: masks", run: growing },
+  { name: "parts: places", run: places },
+  { name: "parts: polygons", run: polygons },
+  { name: "parts: undo and redo", run: undoing },
   { name: "parts: model packing", run: packing },
   { name: "parts: size on the wire", run: wire },
 ];
