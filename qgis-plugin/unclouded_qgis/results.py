@@ -12,7 +12,7 @@ from .compat import MESSAGE_INFO, tr
 
 # From top to bottom, and whether it is seen at once.
 ORDER = (("OUTPUT", True), ("UNCERTAINTY", False), ("PROVENANCE", False))
-MESSAGE_SECONDS = 15
+MESSAGE_SECONDS = 30
 
 
 class Results:

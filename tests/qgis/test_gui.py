@@ -52,7 +52,7 @@ class GuiCase(unittest.TestCase):
     def run_dialog(self, person, title=OURS, seconds=90):
         """Press Run and wait for the end; the dialog is closed."""
         person.click("button", title, "Run")
-        person.until(lambda: person.ask("tab", title) == "Log", "the run to start", 15)
+        person.until(lambda: person.ask("tab", title) == "Log", "the run to start", 40)
         done = "Change Parameters"
         person.until(lambda: person.ask("button", title, done), "the end", seconds)
         log = person.ask("log", title)
