@@ -4,9 +4,13 @@ use burn::backend::flex::FlexTensor;
 
 use super::conv_run::Slide;
 use super::conv_strip::Frame;
+#[cfg(feature = "autodiff")]
 use super::conv_weight::WeightGradient;
 use super::flex::{contiguous, dims4, tensor, values};
-use super::par::{Shared, filled, for_each};
+use super::par::filled;
+#[cfg(feature = "autodiff")]
+use super::par::{Shared, for_each};
+use super::winograd;
 
 /// Stride and padding, the same for rows and columns.
 #[derive(Clone, Copy, Debug)]
@@ -16,8 +20,8 @@ pub(super) struct Geometry {
 }
 
 impl Geometry {
-    /// Whether the kernels here can do it.
-    pub fn supports(&self, x: [usize; 4], weight: [usize; 4]) -> bool {
+    /// Whether the kernels here can do it. They trust the sizes: what does not fit goes no farther.
+    pub fn supports(&self, x: [usize; 4], weight: [usize; 4], bias: Option<usize>) -> bool {
         let [_, channels, height, width] = x;
         let [outputs, inputs, k, k2] = weight;
         let padded = height.min(width) + 2 * self.padding;
@@ -29,6 +33,7 @@ impl Geometry {
             && padded >= k
             && x.iter().all(|n| *n > 0)
             && outputs > 0
+            && bias.is_none_or(|length| length == outputs)
     }
 
     fn size(&self, size: usize, kernel: usize) -> usize {
@@ -80,11 +85,28 @@ pub(super) fn forward(
         columns,
     };
     // SAFETY: the slide writes every output.
-    let out = unsafe { filled(batch * outputs * rows * columns, |out| slide.run(out)) };
+    let out = unsafe { filled(batch * outputs * rows * columns, |out| run(&slide, out)) };
     tensor(out, [batch, outputs, rows, columns])
 }
 
+/// Runs a slide the faster way.
+///
+/// # Safety
+/// As [`Slide::run`].
+unsafe fn run(slide: &Slide, out: *mut f32) {
+    // SAFETY: the caller's promise; Winograd's trusts the sizes that are checked here.
+    unsafe {
+        if winograd::suits(slide) {
+            slide.check();
+            winograd::run(slide, out)
+        } else {
+            slide.run(out)
+        }
+    }
+}
+
 /// The gradient of `x` (whose shape is `shape`) from that of the output.
+#[cfg(feature = "autodiff")]
 pub(super) fn input_gradient(
     gradient: &FlexTensor,
     weight: FlexTensor,
@@ -135,6 +157,7 @@ pub(super) fn input_gradient(
 
 /// The pixels of the input whose row and column have one remainder modulo the stride: among
 /// them the input gradient is a convolution of stride 1 with some of the taps.
+#[cfg(feature = "autodiff")]
 struct Phase {
     size: [usize; 2],
     /// Tap of the weight, and where it lies in this phase's kernel.
@@ -144,6 +167,7 @@ struct Phase {
     kernel: usize,
 }
 
+#[cfg(feature = "autodiff")]
 impl Phase {
     fn new(geometry: Geometry, kernel: usize, phase: [usize; 2], size: [usize; 2]) -> Self {
         let Geometry { stride, padding } = geometry;
@@ -220,11 +244,12 @@ impl Phase {
             columns: self.size[1],
         };
         // SAFETY: the caller's.
-        unsafe { slide.run(out) }
+        unsafe { run(&slide, out) }
     }
 }
 
 /// The gradients of the weight (whose kernel side is `kernel`) and, if wanted, of the bias.
+#[cfg(feature = "autodiff")]
 pub(super) fn weight_gradient(
     gradient: &FlexTensor,
     x: FlexTensor,

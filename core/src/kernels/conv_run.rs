@@ -1,13 +1,11 @@
 //! Sliding a kernel over a batch: splits the work into tasks and feeds them to the tile.
 //!
 //! Forward pass and input gradient are the same walk with other weights, taps and padding.
-#![allow(unsafe_op_in_unsafe_fn)]
 
 use super::conv_strip::Frame;
 use super::conv_tile::{Spot, Strip, panel};
 use super::par::{Shared, for_each, threads, with_scratch};
 use super::simd::{Kernel, MOST_LANES, Simd, dispatch, lanes_and_rows};
-use super::winograd;
 
 /// Input channels a strip holds; the sums of further chunks are added to the output.
 const CHUNK: usize = 32;
@@ -35,23 +33,25 @@ pub(super) struct Slide<'a> {
 }
 
 impl Slide<'_> {
+    /// Panics where the slices are not of the sizes the geometry says: what follows trusts them.
+    pub fn check(&self) {
+        assert_eq!(
+            self.input.len(),
+            self.batch * self.channels * self.frame.height * self.frame.width
+        );
+        assert_eq!(
+            self.weight.len(),
+            self.outputs * self.channels * self.taps.len()
+        );
+        assert!(self.bias.is_none_or(|bias| bias.len() == self.outputs));
+    }
+
     /// Writes `[batch, outputs, rows, columns]` at `out`.
     ///
     /// # Safety
     /// The slices have the sizes given; `out` has room for the result.
     pub unsafe fn run(&self, out: *mut f32) {
-        debug_assert_eq!(
-            self.input.len(),
-            self.batch * self.channels * self.frame.height * self.frame.width
-        );
-        debug_assert_eq!(
-            self.weight.len(),
-            self.outputs * self.channels * self.taps.len()
-        );
-        if winograd::suits(self) {
-            // SAFETY: the caller's.
-            return unsafe { winograd::run(self, out) };
-        }
+        self.check();
         let (lanes, tile) = lanes_and_rows(self.columns);
         let (rows, parts) = self.split(lanes, tile);
         let bands = self.rows.div_ceil(rows);
@@ -80,7 +80,9 @@ impl Slide<'_> {
                     first_output,
                     outputs: width.min(self.outputs - first_output),
                 };
-                dispatch(self.columns, job);
+                // SAFETY: the slices have the sizes asserted above, and every task writes a part of
+                // its own of what the caller has room for.
+                unsafe { dispatch(self.columns, job) };
             });
         });
     }
@@ -126,70 +128,73 @@ struct Job<'a> {
 impl Kernel for Job<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Slide {
-            frame,
-            channels,
-            columns,
-            ..
-        } = *self.slide;
-        let strip_rows = self.slide.strip_rows(self.rows);
-        let plane = strip_rows * frame.pitch();
-        let vectors = columns.div_ceil(S::LANES);
-        let mut spots = Vec::with_capacity(self.rows * vectors);
-        for row in 0..self.rows {
-            for vector in 0..vectors {
-                let x = vector * S::LANES;
-                spots.push(Spot {
-                    input: row * frame.stride * frame.pitch() + x,
-                    output: row * columns + x,
-                    lanes: S::LANES.min(columns - x),
-                });
+        // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+        unsafe {
+            let Slide {
+                frame,
+                channels,
+                columns,
+                ..
+            } = *self.slide;
+            let strip_rows = self.slide.strip_rows(self.rows);
+            let plane = strip_rows * frame.pitch();
+            let vectors = columns.div_ceil(S::LANES);
+            let mut spots = Vec::with_capacity(self.rows * vectors);
+            for row in 0..self.rows {
+                for vector in 0..vectors {
+                    let x = vector * S::LANES;
+                    spots.push(Spot {
+                        input: row * frame.stride * frame.pitch() + x,
+                        output: row * columns + x,
+                        lanes: S::LANES.min(columns - x),
+                    });
+                }
             }
-        }
-        let output_plane = self.slide.rows * columns;
-        let output =
-            self.out.at(
-                (self.image * self.slide.outputs + self.first_output) * output_plane
-                    + self.first * columns,
-            );
-        let bias = match self.slide.bias {
-            Some(bias) => bias.as_ptr().add(self.first_output),
-            None => core::ptr::null(),
-        };
-        let taps = self.taps.len();
-        let weight = self
-            .slide
-            .weight
-            .as_ptr()
-            .add(self.first_output * channels * taps);
-        let image_plane = frame.height * frame.width;
-        let image = self
-            .slide
-            .input
-            .as_ptr()
-            .add(self.image * channels * image_plane);
-        let input = self.scratch.as_mut_ptr();
-        for chunk in (0..channels).step_by(CHUNK) {
-            let count = CHUNK.min(channels - chunk);
-            let first = self.first * frame.stride;
-            for c in 0..count {
-                let from = image.wrapping_add((chunk + c) * image_plane);
-                frame.prefetch(from.wrapping_add(image_plane), first, strip_rows);
-                frame.pack::<S>(from, first, strip_rows, input.add(c * plane));
-            }
-            let strip = Strip {
-                input,
-                plane,
-                channels: count,
-                taps: self.taps,
-                weight: weight.add(chunk * taps),
-                weight_stride: channels * taps,
-                bias: if chunk == 0 { bias } else { core::ptr::null() },
-                accumulate: chunk > 0,
-                output,
-                output_plane,
+            let output_plane = self.slide.rows * columns;
+            let output =
+                self.out.at(
+                    (self.image * self.slide.outputs + self.first_output) * output_plane
+                        + self.first * columns,
+                );
+            let bias = match self.slide.bias {
+                Some(bias) => bias.as_ptr().add(self.first_output),
+                None => core::ptr::null(),
             };
-            panel::<S>(&strip, self.outputs, &spots);
+            let taps = self.taps.len();
+            let weight = self
+                .slide
+                .weight
+                .as_ptr()
+                .add(self.first_output * channels * taps);
+            let image_plane = frame.height * frame.width;
+            let image = self
+                .slide
+                .input
+                .as_ptr()
+                .add(self.image * channels * image_plane);
+            let input = self.scratch.as_mut_ptr();
+            for chunk in (0..channels).step_by(CHUNK) {
+                let count = CHUNK.min(channels - chunk);
+                let first = self.first * frame.stride;
+                for c in 0..count {
+                    let from = image.wrapping_add((chunk + c) * image_plane);
+                    frame.prefetch(from.wrapping_add(image_plane), first, strip_rows);
+                    frame.pack::<S>(from, first, strip_rows, input.add(c * plane));
+                }
+                let strip = Strip {
+                    input,
+                    plane,
+                    channels: count,
+                    taps: self.taps,
+                    weight: weight.add(chunk * taps),
+                    weight_stride: channels * taps,
+                    bias: if chunk == 0 { bias } else { core::ptr::null() },
+                    accumulate: chunk > 0,
+                    output,
+                    output_plane,
+                };
+                panel::<S>(&strip, self.outputs, &spots);
+            }
         }
     }
 }

@@ -1,5 +1,4 @@
 //! Packing rows of an image into a zero-padded strip.
-#![allow(unsafe_op_in_unsafe_fn)]
 
 use super::simd::{Simd, prefetch};
 
@@ -44,21 +43,24 @@ impl Frame {
         rows: usize,
         mut to: *mut f32,
     ) {
-        let pitch = self.pitch();
-        for row in first..first + rows {
-            if row < self.padding || row >= self.padding + self.height {
-                zero(to, pitch);
-            } else {
-                let from = plane.add((row - self.padding) * self.width);
-                if self.stride == 1 {
-                    zero(to, self.padding);
-                    copy(from, to.add(self.padding), self.width);
-                    zero(to.add(self.padding + self.width), self.padding_right);
+        // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+        unsafe {
+            let pitch = self.pitch();
+            for row in first..first + rows {
+                if row < self.padding || row >= self.padding + self.height {
+                    zero(to, pitch);
                 } else {
-                    self.pack_apart::<S>(from, to);
+                    let from = plane.add((row - self.padding) * self.width);
+                    if self.stride == 1 {
+                        zero(to, self.padding);
+                        copy(from, to.add(self.padding), self.width);
+                        zero(to.add(self.padding + self.width), self.padding_right);
+                    } else {
+                        self.pack_apart::<S>(from, to);
+                    }
                 }
+                to = to.add(pitch);
             }
-            to = to.add(pitch);
         }
     }
 
@@ -75,27 +77,30 @@ impl Frame {
 
     #[inline(always)]
     unsafe fn pack_apart<S: Simd>(&self, from: *const f32, to: *mut f32) {
-        let half = self.pitch().div_ceil(2);
-        let place = |x: usize| (x % 2) * half + x / 2;
-        for x in 0..self.padding {
-            *to.add(place(x)) = 0.0;
-        }
-        for x in 0..self.padding_right {
-            *to.add(place(self.padding + self.width + x)) = 0.0;
-        }
-        // The image's even columns go to one contiguous run, the odd ones to another.
-        let even = to.add(place(self.padding));
-        let odd = to.add(place(self.padding + 1));
-        let mut x = 0;
-        while x + 2 * S::LANES <= self.width {
-            let pair = S::deinterleave(S::load(from.add(x)), S::load(from.add(x + S::LANES)));
-            S::store(even.add(x / 2), pair.0);
-            S::store(odd.add(x / 2), pair.1);
-            x += 2 * S::LANES;
-        }
-        while x < self.width {
-            *(if x % 2 == 0 { even } else { odd }).add(x / 2) = *from.add(x);
-            x += 1;
+        // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+        unsafe {
+            let half = self.pitch().div_ceil(2);
+            let place = |x: usize| (x % 2) * half + x / 2;
+            for x in 0..self.padding {
+                *to.add(place(x)) = 0.0;
+            }
+            for x in 0..self.padding_right {
+                *to.add(place(self.padding + self.width + x)) = 0.0;
+            }
+            // The image's even columns go to one contiguous run, the odd ones to another.
+            let even = to.add(place(self.padding));
+            let odd = to.add(place(self.padding + 1));
+            let mut x = 0;
+            while x + 2 * S::LANES <= self.width {
+                let pair = S::deinterleave(S::load(from.add(x)), S::load(from.add(x + S::LANES)));
+                S::store(even.add(x / 2), pair.0);
+                S::store(odd.add(x / 2), pair.1);
+                x += 2 * S::LANES;
+            }
+            while x < self.width {
+                *(if x % 2 == 0 { even } else { odd }).add(x / 2) = *from.add(x);
+                x += 1;
+            }
         }
     }
 }
@@ -103,30 +108,38 @@ impl Frame {
 /// Copies a short row without the cost of a call.
 #[inline(always)]
 unsafe fn copy(from: *const f32, to: *mut f32, len: usize) {
-    let whole = len & !7;
-    let mut x = 0;
-    while x < whole {
-        let eight = from.add(x).cast::<[f32; 8]>().read_unaligned();
-        to.add(x).cast::<[f32; 8]>().write_unaligned(eight);
-        x += 8;
-    }
-    while x < len {
-        *to.add(x) = *from.add(x);
-        x += 1;
+    // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+    unsafe {
+        let whole = len & !7;
+        let mut x = 0;
+        while x < whole {
+            let eight = from.add(x).cast::<[f32; 8]>().read_unaligned();
+            to.add(x).cast::<[f32; 8]>().write_unaligned(eight);
+            x += 8;
+        }
+        while x < len {
+            *to.add(x) = *from.add(x);
+            x += 1;
+        }
     }
 }
 
 /// Clears a short row without the cost of a call.
 #[inline(always)]
 unsafe fn zero(to: *mut f32, len: usize) {
-    let whole = len & !7;
-    let mut x = 0;
-    while x < whole {
-        to.add(x).cast::<[f32; 8]>().write_unaligned([0.0; 8]);
-        x += 8;
-    }
-    while x < len {
-        to.add(x).write_volatile(0.0);
-        x += 1;
+    // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+    unsafe {
+        let whole = len & !7;
+        let mut x = 0;
+        while x < whole {
+            to.add(x).cast::<[f32; 8]>().write_unaligned([0.0; 8]);
+            x += 8;
+        }
+        while x < len {
+            // Volatile, since the compiler makes a call of memset of the loop otherwise, which
+            // takes longer than the few values.
+            to.add(x).write_volatile(0.0);
+            x += 1;
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! along rows of pixels in both, so nothing is transposed; lanes are summed at the end of a
 //! band that fits the first-level cache.
 // Counted loops over the tile unroll into registers where iterator chains may not.
-#![allow(unsafe_op_in_unsafe_fn, clippy::needless_range_loop)]
+#![allow(clippy::needless_range_loop)] // the index is a place in several arrays
 
 use super::conv_strip::Frame;
 use super::par::{Shared, for_each, threads, with_scratch};
@@ -117,7 +117,9 @@ impl WeightGradient<'_> {
                     outputs: first..(first + outputs).min(self.outputs),
                     channels: first_channel..(first_channel + channels).min(self.channels),
                 };
-                dispatch(self.columns, job);
+                // SAFETY: the slices have the sizes asserted above, and every task writes a part of
+                // its own.
+                unsafe { dispatch(self.columns, job) };
             });
         });
     }
@@ -138,11 +140,14 @@ struct Job<'a> {
 impl Kernel for Job<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(mut self) {
-        for image in (0..self.of.batch).step_by(self.bands.images) {
-            let images = self.bands.images.min(self.of.batch - image);
-            for row in (0..self.of.rows).step_by(self.bands.rows) {
-                let rows = self.bands.rows.min(self.of.rows - row);
-                self.band::<S>(image, images, row, rows);
+        // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+        unsafe {
+            for image in (0..self.of.batch).step_by(self.bands.images) {
+                let images = self.bands.images.min(self.of.batch - image);
+                for row in (0..self.of.rows).step_by(self.bands.rows) {
+                    let rows = self.bands.rows.min(self.of.rows - row);
+                    self.band::<S>(image, images, row, rows);
+                }
             }
         }
     }
@@ -151,75 +156,82 @@ impl Kernel for Job<'_> {
 impl Job<'_> {
     #[inline(always)]
     unsafe fn band<S: Simd>(&mut self, image: usize, images: usize, row: usize, rows: usize) {
-        let of = self.of;
-        let pitch = of.frame.pitch();
-        let strip_rows = (rows - 1) * of.frame.stride + of.kernel;
-        let plane = strip_rows * pitch;
-        let image_plane = of.frame.height * of.frame.width;
-        let input = self.input.as_mut_ptr();
-        let first = row * of.frame.stride;
-        for i in 0..images {
-            for (c, channel) in self.channels.clone().enumerate() {
-                let from = ((image + i) * of.channels + channel) * image_plane;
-                let from = of.input.as_ptr().add(from);
-                of.frame
-                    .prefetch(from.wrapping_add(image_plane), first, strip_rows);
-                of.frame
-                    .pack::<S>(from, first, strip_rows, input.add((c * images + i) * plane));
+        // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+        unsafe {
+            let of = self.of;
+            let pitch = of.frame.pitch();
+            let strip_rows = (rows - 1) * of.frame.stride + of.kernel;
+            let plane = strip_rows * pitch;
+            let image_plane = of.frame.height * of.frame.width;
+            let input = self.input.as_mut_ptr();
+            let first = row * of.frame.stride;
+            for i in 0..images {
+                for (c, channel) in self.channels.clone().enumerate() {
+                    let from = ((image + i) * of.channels + channel) * image_plane;
+                    let from = of.input.as_ptr().add(from);
+                    of.frame
+                        .prefetch(from.wrapping_add(image_plane), first, strip_rows);
+                    of.frame.pack::<S>(
+                        from,
+                        first,
+                        strip_rows,
+                        input.add((c * images + i) * plane),
+                    );
+                }
             }
-        }
 
-        let vectors = of.columns.div_ceil(S::LANES);
-        let length = images * rows * vectors * S::LANES;
-        let taps = of.kernel * of.kernel;
-        let row_step = of.frame.stride * pitch;
-        let mut run = Run {
-            gradient: self.gradient.as_ptr(),
-            length,
-            images,
-            image_step: plane,
-            rows,
-            row_step,
-            vectors,
-            vector_step: S::LANES,
-            weight: core::ptr::null_mut(),
-            weight_stride: of.channels * taps,
-        };
-        if vectors == 1 {
-            // One long inner loop instead of many of one turn.
-            (run.rows, run.vectors, run.vector_step) = (1, rows, row_step);
-        }
-        let mut offsets = [0; 9];
-        for (tap, offset) in offsets.iter_mut().enumerate().take(taps) {
-            *offset = (tap / of.kernel) * pitch + of.frame.column(tap % of.kernel);
-        }
-        let channel_step = images * plane;
-        let mut output = self.outputs.start;
-        while output < self.outputs.end {
-            let count = S::TILE.min(self.outputs.end - output);
-            self.pack_gradient::<S>(image, images, row, rows, output, count);
-            run.weight = self
-                .weight
-                .at((output * of.channels + self.channels.start) * taps);
-            if taps == 9 {
-                for c in 0..self.channels.len() {
-                    let x = input.add(c * channel_step).cast_const();
-                    for tap in [0, 3, 6] {
-                        let x = [0, 1, 2].map(|n| x.add(offsets[tap + n]));
-                        rows_of::<S, 3>(&run, count, x, c * 9 + tap);
+            let vectors = of.columns.div_ceil(S::LANES);
+            let length = images * rows * vectors * S::LANES;
+            let taps = of.kernel * of.kernel;
+            let row_step = of.frame.stride * pitch;
+            let mut run = Run {
+                gradient: self.gradient.as_ptr(),
+                length,
+                images,
+                image_step: plane,
+                rows,
+                row_step,
+                vectors,
+                vector_step: S::LANES,
+                weight: core::ptr::null_mut(),
+                weight_stride: of.channels * taps,
+            };
+            if vectors == 1 {
+                // One long inner loop instead of many of one turn.
+                (run.rows, run.vectors, run.vector_step) = (1, rows, row_step);
+            }
+            let mut offsets = [0; 9];
+            for (tap, offset) in offsets.iter_mut().enumerate().take(taps) {
+                *offset = (tap / of.kernel) * pitch + of.frame.column(tap % of.kernel);
+            }
+            let channel_step = images * plane;
+            let mut output = self.outputs.start;
+            while output < self.outputs.end {
+                let count = S::TILE.min(self.outputs.end - output);
+                self.pack_gradient::<S>(image, images, row, rows, output, count);
+                run.weight = self
+                    .weight
+                    .at((output * of.channels + self.channels.start) * taps);
+                if taps == 9 {
+                    for c in 0..self.channels.len() {
+                        let x = input.add(c * channel_step).cast_const();
+                        for tap in [0, 3, 6] {
+                            let x = [0, 1, 2].map(|n| x.add(offsets[tap + n]));
+                            rows_of::<S, 3>(&run, count, x, c * 9 + tap);
+                        }
+                    }
+                } else {
+                    let whole = self.channels.len() / 3 * 3;
+                    for c in (0..whole).step_by(3) {
+                        let x = [0, 1, 2].map(|n| input.add((c + n) * channel_step).cast_const());
+                        rows_of::<S, 3>(&run, count, x, c);
+                    }
+                    for c in whole..self.channels.len() {
+                        rows_of::<S, 1>(&run, count, [input.add(c * channel_step)], c);
                     }
                 }
-            } else {
-                let whole = self.channels.len() / 3 * 3;
-                for c in (0..whole).step_by(3) {
-                    let x = [0, 1, 2].map(|n| input.add((c + n) * channel_step).cast_const());
-                    rows_of::<S, 3>(&run, count, x, c);
-                }
-                for c in whole..self.channels.len() {
-                    rows_of::<S, 1>(&run, count, [input.add(c * channel_step)], c);
-                }
+                output += count;
             }
-            output += count;
         }
     }
 
@@ -234,36 +246,39 @@ impl Job<'_> {
         output: usize,
         count: usize,
     ) {
-        let of = self.of;
-        let width = of.columns.next_multiple_of(S::LANES);
-        for m in 0..count {
-            let mut to = self.gradient.as_mut_ptr().add(m * images * rows * width);
-            let mut total = S::splat(0.0);
-            for i in 0..images {
-                let from = ((image + i) * of.outputs + output + m) * of.rows + row;
-                let mut from = of.gradient.as_ptr().add(from * of.columns);
-                for _ in 0..rows {
-                    let whole = of.columns / S::LANES * S::LANES;
-                    let mut x = 0;
-                    while x < whole {
-                        let v = S::load(from.add(x));
-                        S::store(to.add(x), v);
-                        total = S::add(total, v);
-                        x += S::LANES;
-                    }
-                    if whole < of.columns {
-                        S::store(to.add(whole), S::splat(0.0));
-                        for x in whole..of.columns {
-                            *to.add(x) = *from.add(x);
+        // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+        unsafe {
+            let of = self.of;
+            let width = of.columns.next_multiple_of(S::LANES);
+            for m in 0..count {
+                let mut to = self.gradient.as_mut_ptr().add(m * images * rows * width);
+                let mut total = S::splat(0.0);
+                for i in 0..images {
+                    let from = ((image + i) * of.outputs + output + m) * of.rows + row;
+                    let mut from = of.gradient.as_ptr().add(from * of.columns);
+                    for _ in 0..rows {
+                        let whole = of.columns / S::LANES * S::LANES;
+                        let mut x = 0;
+                        while x < whole {
+                            let v = S::load(from.add(x));
+                            S::store(to.add(x), v);
+                            total = S::add(total, v);
+                            x += S::LANES;
                         }
-                        total = S::add(total, S::load(to.add(whole)));
+                        if whole < of.columns {
+                            S::store(to.add(whole), S::splat(0.0));
+                            for x in whole..of.columns {
+                                *to.add(x) = *from.add(x);
+                            }
+                            total = S::add(total, S::load(to.add(whole)));
+                        }
+                        from = from.add(of.columns);
+                        to = to.add(width);
                     }
-                    from = from.add(of.columns);
-                    to = to.add(width);
                 }
-            }
-            if !self.bias.0.is_null() {
-                *self.bias.at(output + m) += S::sum(total);
+                if !self.bias.0.is_null() {
+                    *self.bias.at(output + m) += S::sum(total);
+                }
             }
         }
     }
@@ -291,21 +306,24 @@ unsafe fn rows_of<S: Simd, const N: usize>(
     input: [*const f32; N],
     column: usize,
 ) {
-    let mut row = 0;
-    while S::TILE >= 8 && outputs - row >= 8 {
-        tile::<S, 8, N>(run, row, input, column);
-        row += 8;
-    }
-    while outputs - row >= 4 {
-        tile::<S, 4, N>(run, row, input, column);
-        row += 4;
-    }
-    while outputs - row >= 2 {
-        tile::<S, 2, N>(run, row, input, column);
-        row += 2;
-    }
-    if outputs > row {
-        tile::<S, 1, N>(run, row, input, column);
+    // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+    unsafe {
+        let mut row = 0;
+        while S::TILE >= 8 && outputs - row >= 8 {
+            tile::<S, 8, N>(run, row, input, column);
+            row += 8;
+        }
+        while outputs - row >= 4 {
+            tile::<S, 4, N>(run, row, input, column);
+            row += 4;
+        }
+        while outputs - row >= 2 {
+            tile::<S, 2, N>(run, row, input, column);
+            row += 2;
+        }
+        if outputs > row {
+            tile::<S, 1, N>(run, row, input, column);
+        }
     }
 }
 
@@ -316,31 +334,34 @@ unsafe fn tile<S: Simd, const M: usize, const N: usize>(
     input: [*const f32; N],
     column: usize,
 ) {
-    let mut sums = [[S::splat(0.0); N]; M];
-    let length = run.length;
-    let mut gradient = run.gradient.add(row * length);
-    for image in 0..run.images {
-        for y in 0..run.rows {
-            let start = image * run.image_step + y * run.row_step;
-            for vector in 0..run.vectors {
-                let mut x = [S::splat(0.0); N];
-                for n in 0..N {
-                    x[n] = S::load(input[n].add(start + vector * run.vector_step));
-                }
-                for m in 0..M {
-                    let g = S::load(gradient.add(m * length));
+    // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+    unsafe {
+        let mut sums = [[S::splat(0.0); N]; M];
+        let length = run.length;
+        let mut gradient = run.gradient.add(row * length);
+        for image in 0..run.images {
+            for y in 0..run.rows {
+                let start = image * run.image_step + y * run.row_step;
+                for vector in 0..run.vectors {
+                    let mut x = [S::splat(0.0); N];
                     for n in 0..N {
-                        sums[m][n] = S::mul_add(g, x[n], sums[m][n]);
+                        x[n] = S::load(input[n].add(start + vector * run.vector_step));
                     }
+                    for m in 0..M {
+                        let g = S::load(gradient.add(m * length));
+                        for n in 0..N {
+                            sums[m][n] = S::mul_add(g, x[n], sums[m][n]);
+                        }
+                    }
+                    gradient = gradient.add(S::LANES);
                 }
-                gradient = gradient.add(S::LANES);
             }
         }
-    }
-    for m in 0..M {
-        let weight = run.weight.add((row + m) * run.weight_stride + column);
-        for n in 0..N {
-            *weight.add(n) += S::sum(sums[m][n]);
+        for m in 0..M {
+            let weight = run.weight.add((row + m) * run.weight_stride + column);
+            for n in 0..N {
+                *weight.add(n) += S::sum(sums[m][n]);
+            }
         }
     }
 }

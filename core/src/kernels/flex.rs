@@ -80,6 +80,7 @@ impl NormTensors {
     }
 
     /// The gradients of x, gamma, beta and, if there, scale and shift.
+    #[cfg(feature = "autodiff")]
     pub fn backward(
         &self,
         norm: Norm,
@@ -108,6 +109,7 @@ pub(super) fn silu(x: &FlexTensor) -> FlexTensor {
 }
 
 /// The gradient of [`silu`]'s input.
+#[cfg(feature = "autodiff")]
 pub(super) fn silu_gradient(x: &FlexTensor, gradient: &FlexTensor) -> FlexTensor {
     tensor(activation::backward(values(x), values(gradient)), dims4(x))
 }
@@ -119,6 +121,7 @@ pub(super) fn upsample_nearest2(x: &FlexTensor) -> FlexTensor {
 }
 
 /// The gradient of [`upsample_nearest2`]'s input.
+#[cfg(feature = "autodiff")]
 pub(super) fn upsample_nearest2_gradient(gradient: &FlexTensor) -> FlexTensor {
     let [b, c, h, w] = dims4(gradient);
     let (h, w) = (h / 2, w / 2);

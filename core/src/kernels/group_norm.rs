@@ -4,9 +4,10 @@
 //! `z = (xh gamma + beta) (1 + scale) + shift`, `y = z` or `silu(z)`. That is one affine map a
 //! channel, so the forward pass reads a group three times while it is in the cache, and the
 //! backward pass twice.
-#![allow(unsafe_op_in_unsafe_fn)]
 
-use super::activation::{load_part, silu, silu_slope, store_part};
+#[cfg(feature = "autodiff")]
+use super::activation::silu_slope;
+use super::activation::{load_part, silu, store_part};
 use super::par::{Shared, filled, for_each};
 use super::simd::{Kernel, Simd, dispatch};
 
@@ -36,6 +37,7 @@ pub(super) struct Inputs<'a> {
 }
 
 /// The gradients of [`Inputs`].
+#[cfg(feature = "autodiff")]
 pub(super) struct Gradients {
     pub x: Vec<f32>,
     pub gamma: Vec<f32>,
@@ -100,6 +102,7 @@ pub(super) fn forward(inputs: &Inputs, norm: Norm) -> (Vec<f32>, Vec<[f32; 2]>) 
 }
 
 /// The gradients from that of the output and the moments that [`forward`] returned.
+#[cfg(feature = "autodiff")]
 pub(super) fn backward(
     inputs: &Inputs,
     norm: Norm,
@@ -168,25 +171,28 @@ struct Forward<'a> {
 impl Kernel for Forward<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let (inputs, norm) = (self.inputs, self.norm);
-        let (pixels, width) = (inputs.pixels, inputs.channels / norm.groups);
-        let start = self.group * width * pixels;
-        let len = width * pixels;
-        let x = inputs.x.as_ptr().add(start);
-        let mean = (total::<S, false>(x, len, 0.0) / len as f64) as f32;
-        let variance = total::<S, true>(x, len, mean) / len as f64;
-        let factor = (1.0 / (variance + norm.eps).sqrt()) as f32;
-        *self.moments = [mean, factor];
-        for c in 0..width {
-            let channel = self.group % norm.groups * width + c;
-            let (gamma, beta) = inputs.modulation(self.group / norm.groups, channel);
-            let a = gamma * factor;
-            let b = beta - mean * a;
-            let (x, out) = (x.add(c * pixels), self.out.at(start + c * pixels));
-            if norm.silu {
-                affine::<S, true>(x, out, pixels, a, b);
-            } else {
-                affine::<S, false>(x, out, pixels, a, b);
+        // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+        unsafe {
+            let (inputs, norm) = (self.inputs, self.norm);
+            let (pixels, width) = (inputs.pixels, inputs.channels / norm.groups);
+            let start = self.group * width * pixels;
+            let len = width * pixels;
+            let x = inputs.x.as_ptr().add(start);
+            let mean = (total::<S, false>(x, len, 0.0) / len as f64) as f32;
+            let variance = total::<S, true>(x, len, mean) / len as f64;
+            let factor = (1.0 / (variance + norm.eps).sqrt()) as f32;
+            *self.moments = [mean, factor];
+            for c in 0..width {
+                let channel = self.group % norm.groups * width + c;
+                let (gamma, beta) = inputs.modulation(self.group / norm.groups, channel);
+                let a = gamma * factor;
+                let b = beta - mean * a;
+                let (x, out) = (x.add(c * pixels), self.out.at(start + c * pixels));
+                if norm.silu {
+                    affine::<S, true>(x, out, pixels, a, b);
+                } else {
+                    affine::<S, false>(x, out, pixels, a, b);
+                }
             }
         }
     }
@@ -195,38 +201,41 @@ impl Kernel for Forward<'_> {
 /// The sum of `x`, or with `SQUARE` of `(x - mean)^2`; blocks in f32, their sum in f64.
 #[inline(always)]
 unsafe fn total<S: Simd, const SQUARE: bool>(x: *const f32, len: usize, mean: f32) -> f64 {
-    const WAYS: usize = 4;
-    let shift = S::splat(mean);
-    let mut sum = 0.0f64;
-    let mut i = 0;
-    while i + WAYS * S::LANES <= len {
-        let end = (i + 64 * WAYS * S::LANES).min(len);
-        let mut ways = [S::splat(0.0); WAYS];
-        while i + WAYS * S::LANES <= end {
-            for (n, way) in ways.iter_mut().enumerate() {
-                let v = S::load(x.add(i + n * S::LANES));
-                if SQUARE {
-                    let v = S::sub(v, shift);
-                    *way = S::mul_add(v, v, *way);
-                } else {
-                    *way = S::add(*way, v);
+    // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+    unsafe {
+        const WAYS: usize = 4;
+        let shift = S::splat(mean);
+        let mut sum = 0.0f64;
+        let mut i = 0;
+        while i + WAYS * S::LANES <= len {
+            let end = (i + 64 * WAYS * S::LANES).min(len);
+            let mut ways = [S::splat(0.0); WAYS];
+            while i + WAYS * S::LANES <= end {
+                for (n, way) in ways.iter_mut().enumerate() {
+                    let v = S::load(x.add(i + n * S::LANES));
+                    if SQUARE {
+                        let v = S::sub(v, shift);
+                        *way = S::mul_add(v, v, *way);
+                    } else {
+                        *way = S::add(*way, v);
+                    }
                 }
+                i += WAYS * S::LANES;
             }
-            i += WAYS * S::LANES;
+            let both = S::add(S::add(ways[0], ways[1]), S::add(ways[2], ways[3]));
+            sum += S::sum(both) as f64;
         }
-        let both = S::add(S::add(ways[0], ways[1]), S::add(ways[2], ways[3]));
-        sum += S::sum(both) as f64;
+        while i < len {
+            let v = *x.add(i);
+            sum += if SQUARE {
+                ((v - mean) * (v - mean)) as f64
+            } else {
+                v as f64
+            };
+            i += 1;
+        }
+        sum
     }
-    while i < len {
-        let v = *x.add(i);
-        sum += if SQUARE {
-            ((v - mean) * (v - mean)) as f64
-        } else {
-            v as f64
-        };
-        i += 1;
-    }
-    sum
 }
 
 /// `out = x a + b`, with `SILU` its SiLU.
@@ -238,27 +247,31 @@ unsafe fn affine<S: Simd, const SILU: bool>(
     a: f32,
     b: f32,
 ) {
-    let (a, b) = (S::splat(a), S::splat(b));
-    let mut i = 0;
-    while i < len {
-        let count = S::LANES.min(len - i);
-        let whole = count == S::LANES;
-        let v = if whole {
-            S::load(x.add(i))
-        } else {
-            load_part::<S>(x.add(i), count)
-        };
-        let z = S::mul_add(v, a, b);
-        let y = if SILU { silu::<S>(z) } else { z };
-        if whole {
-            S::store(out.add(i), y);
-        } else {
-            store_part::<S>(out.add(i), y, count);
+    // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+    unsafe {
+        let (a, b) = (S::splat(a), S::splat(b));
+        let mut i = 0;
+        while i < len {
+            let count = S::LANES.min(len - i);
+            let whole = count == S::LANES;
+            let v = if whole {
+                S::load(x.add(i))
+            } else {
+                load_part::<S>(x.add(i), count)
+            };
+            let z = S::mul_add(v, a, b);
+            let y = if SILU { silu::<S>(z) } else { z };
+            if whole {
+                S::store(out.add(i), y);
+            } else {
+                store_part::<S>(out.add(i), y, count);
+            }
+            i += S::LANES;
         }
-        i += S::LANES;
     }
 }
 
+#[cfg(feature = "autodiff")]
 struct Backward<'a> {
     inputs: &'a Inputs<'a>,
     norm: Norm,
@@ -269,58 +282,63 @@ struct Backward<'a> {
     out: Shared<f32>,
 }
 
+#[cfg(feature = "autodiff")]
 impl Kernel for Backward<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let (inputs, norm) = (self.inputs, self.norm);
-        let (pixels, width) = (inputs.pixels, inputs.channels / norm.groups);
-        let start = self.group * width * pixels;
-        let [mean, factor] = self.moments;
-        let x = inputs.x.as_ptr().add(start);
-        let gradient = self.gradient.as_ptr().add(start);
-        let out = self.out.at(start);
-        let image = self.group / norm.groups;
-        let first = self.group % norm.groups * width;
+        // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+        unsafe {
+            let (inputs, norm) = (self.inputs, self.norm);
+            let (pixels, width) = (inputs.pixels, inputs.channels / norm.groups);
+            let start = self.group * width * pixels;
+            let [mean, factor] = self.moments;
+            let x = inputs.x.as_ptr().add(start);
+            let gradient = self.gradient.as_ptr().add(start);
+            let out = self.out.at(start);
+            let image = self.group / norm.groups;
+            let first = self.group % norm.groups * width;
 
-        // Means over the group of d = dL/dxh and of d * xh.
-        let (mut of_d, mut of_dx) = (0.0f64, 0.0f64);
-        for c in 0..width {
-            let (gamma, beta) = inputs.modulation(image, first + c);
-            let at = c * pixels;
-            let affine = [gamma * factor, beta - mean * gamma * factor];
-            let sums = if norm.silu {
-                slopes::<S, true>(x.add(at), gradient.add(at), out.add(at), pixels, affine)
-            } else {
-                slopes::<S, false>(x.add(at), gradient.add(at), out.add(at), pixels, affine)
-            };
-            // Sum of dz * xh from that of dz * x.
-            let sums = [sums[0], (sums[1] - mean as f64 * sums[0]) * factor as f64];
-            *self.sums.at(image * inputs.channels + first + c) = sums.map(|s| s as f32);
-            of_d += gamma as f64 * sums[0];
-            of_dx += gamma as f64 * sums[1];
-        }
-        let len = (width * pixels) as f64;
-        let (of_d, of_dx) = (of_d / len, of_dx / len);
+            // Means over the group of d = dL/dxh and of d * xh.
+            let (mut of_d, mut of_dx) = (0.0f64, 0.0f64);
+            for c in 0..width {
+                let (gamma, beta) = inputs.modulation(image, first + c);
+                let at = c * pixels;
+                let affine = [gamma * factor, beta - mean * gamma * factor];
+                let sums = if norm.silu {
+                    slopes::<S, true>(x.add(at), gradient.add(at), out.add(at), pixels, affine)
+                } else {
+                    slopes::<S, false>(x.add(at), gradient.add(at), out.add(at), pixels, affine)
+                };
+                // Sum of dz * xh from that of dz * x.
+                let sums = [sums[0], (sums[1] - mean as f64 * sums[0]) * factor as f64];
+                *self.sums.at(image * inputs.channels + first + c) = sums.map(|s| s as f32);
+                of_d += gamma as f64 * sums[0];
+                of_dx += gamma as f64 * sums[1];
+            }
+            let len = (width * pixels) as f64;
+            let (of_d, of_dx) = (of_d / len, of_dx / len);
 
-        // dx = factor (d - mean(d) - xh mean(d xh))
-        let slope = factor as f64 * factor as f64 * of_dx;
-        let constant = slope * mean as f64 - factor as f64 * of_d;
-        for c in 0..width {
-            let (gamma, _) = inputs.modulation(image, first + c);
-            let at = c * pixels;
-            let dz = if norm.silu {
-                out.add(at).cast_const()
-            } else {
-                gradient.add(at)
-            };
-            let [a, b, d] = [gamma * factor, -slope as f32, constant as f32];
-            combine::<S>(dz, x.add(at), out.add(at), pixels, [a, b, d]);
+            // dx = factor (d - mean(d) - xh mean(d xh))
+            let slope = factor as f64 * factor as f64 * of_dx;
+            let constant = slope * mean as f64 - factor as f64 * of_d;
+            for c in 0..width {
+                let (gamma, _) = inputs.modulation(image, first + c);
+                let at = c * pixels;
+                let dz = if norm.silu {
+                    out.add(at).cast_const()
+                } else {
+                    gradient.add(at)
+                };
+                let [a, b, d] = [gamma * factor, -slope as f32, constant as f32];
+                combine::<S>(dz, x.add(at), out.add(at), pixels, [a, b, d]);
+            }
         }
     }
 }
 
 /// Sums of `dz` and `dz x`; with `SILU` (`dz = gradient silu'(x a + b)`) also writes `dz`.
 #[inline(always)]
+#[cfg(feature = "autodiff")]
 unsafe fn slopes<S: Simd, const SILU: bool>(
     x: *const f32,
     gradient: *const f32,
@@ -328,44 +346,48 @@ unsafe fn slopes<S: Simd, const SILU: bool>(
     len: usize,
     [a, b]: [f32; 2],
 ) -> [f64; 2] {
-    let (a, b) = (S::splat(a), S::splat(b));
-    let mut sums = [0.0f64; 2];
-    let mut i = 0;
-    while i < len {
-        let end = (i + 64 * S::LANES).min(len);
-        let mut ways = [S::splat(0.0); 2];
-        while i < end {
-            let count = S::LANES.min(end - i);
-            let whole = count == S::LANES;
-            let (v, g) = if whole {
-                (S::load(x.add(i)), S::load(gradient.add(i)))
-            } else {
-                (
-                    load_part::<S>(x.add(i), count),
-                    load_part::<S>(gradient.add(i), count),
-                )
-            };
-            let mut dz = g;
-            if SILU {
-                dz = S::mul(g, silu_slope::<S>(S::mul_add(v, a, b)));
-                if whole {
-                    S::store(out.add(i), dz);
+    // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+    unsafe {
+        let (a, b) = (S::splat(a), S::splat(b));
+        let mut sums = [0.0f64; 2];
+        let mut i = 0;
+        while i < len {
+            let end = (i + 64 * S::LANES).min(len);
+            let mut ways = [S::splat(0.0); 2];
+            while i < end {
+                let count = S::LANES.min(end - i);
+                let whole = count == S::LANES;
+                let (v, g) = if whole {
+                    (S::load(x.add(i)), S::load(gradient.add(i)))
                 } else {
-                    store_part::<S>(out.add(i), dz, count);
+                    (
+                        load_part::<S>(x.add(i), count),
+                        load_part::<S>(gradient.add(i), count),
+                    )
+                };
+                let mut dz = g;
+                if SILU {
+                    dz = S::mul(g, silu_slope::<S>(S::mul_add(v, a, b)));
+                    if whole {
+                        S::store(out.add(i), dz);
+                    } else {
+                        store_part::<S>(out.add(i), dz, count);
+                    }
                 }
+                ways[0] = S::add(ways[0], dz);
+                ways[1] = S::mul_add(dz, v, ways[1]);
+                i += S::LANES;
             }
-            ways[0] = S::add(ways[0], dz);
-            ways[1] = S::mul_add(dz, v, ways[1]);
-            i += S::LANES;
+            sums[0] += S::sum(ways[0]) as f64;
+            sums[1] += S::sum(ways[1]) as f64;
         }
-        sums[0] += S::sum(ways[0]) as f64;
-        sums[1] += S::sum(ways[1]) as f64;
+        sums
     }
-    sums
 }
 
 /// `out = dz a + x b + d`.
 #[inline(always)]
+#[cfg(feature = "autodiff")]
 unsafe fn combine<S: Simd>(
     dz: *const f32,
     x: *const f32,
@@ -373,15 +395,18 @@ unsafe fn combine<S: Simd>(
     len: usize,
     factors: [f32; 3],
 ) {
-    let [a, b, d] = factors.map(|f| S::splat(f));
-    let mut i = 0;
-    while i + S::LANES <= len {
-        let sum = S::mul_add(S::load(x.add(i)), b, d);
-        S::store(out.add(i), S::mul_add(S::load(dz.add(i)), a, sum));
-        i += S::LANES;
-    }
-    while i < len {
-        *out.add(i) = *dz.add(i) * factors[0] + (*x.add(i) * factors[1] + factors[2]);
-        i += 1;
+    // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+    unsafe {
+        let [a, b, d] = factors.map(|f| S::splat(f));
+        let mut i = 0;
+        while i + S::LANES <= len {
+            let sum = S::mul_add(S::load(x.add(i)), b, d);
+            S::store(out.add(i), S::mul_add(S::load(dz.add(i)), a, sum));
+            i += S::LANES;
+        }
+        while i < len {
+            *out.add(i) = *dz.add(i) * factors[0] + (*x.add(i) * factors[1] + factors[2]);
+            i += 1;
+        }
     }
 }

@@ -3,21 +3,17 @@
 //! On the CPU (burn's flex backend, f32) they run kernels of our own, forward and backward;
 //! everywhere else burn's operations. All are deterministic, whatever the number of threads.
 
-#[cfg_attr(not(feature = "autodiff"), allow(dead_code))] // gradients
 mod activation;
 #[cfg(feature = "autodiff")]
 mod autodiff;
 mod backend;
-#[cfg_attr(not(feature = "autodiff"), allow(dead_code))] // gradients
 mod conv;
 mod conv_run;
 mod conv_strip;
 mod conv_tile;
-#[cfg_attr(not(feature = "autodiff"), allow(dead_code))] // gradients
+#[cfg(feature = "autodiff")]
 mod conv_weight;
-#[cfg_attr(not(feature = "autodiff"), allow(dead_code))] // gradients
 mod flex;
-#[cfg_attr(not(feature = "autodiff"), allow(dead_code))] // gradients
 mod group_norm;
 mod matmul;
 pub(crate) mod par;
@@ -26,7 +22,6 @@ mod simd;
 mod stock;
 #[cfg(all(test, feature = "autodiff"))]
 mod tests;
-#[cfg_attr(not(feature = "autodiff"), allow(dead_code))] // gradients
 mod upsample;
 mod winograd;
 
@@ -59,7 +54,8 @@ pub fn conv2d(
     padding: usize,
 ) -> Tensor<4> {
     let geometry = Geometry { stride, padding };
-    if !ours(x.device(), x.dtype()) || !geometry.supports(x.dims(), weight.dims()) {
+    let bias_len = bias.as_ref().map(|bias| bias.dims()[0]);
+    if !ours(x.device(), x.dtype()) || !geometry.supports(x.dims(), weight.dims(), bias_len) {
         return stock::conv2d(x, weight, bias, stride, padding);
     }
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());

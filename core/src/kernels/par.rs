@@ -6,16 +6,17 @@ use core::cell::Cell;
 #[derive(Clone, Copy)]
 pub(super) struct Shared<T>(pub *mut T);
 
-// SAFETY: only a pointer; every user writes a part of its own.
-unsafe impl<T> Send for Shared<T> {}
-// SAFETY: as above.
-unsafe impl<T> Sync for Shared<T> {}
+// SAFETY: only a pointer to values that may go to other threads; every task writes a part of its
+// own, which [`Shared::at`] makes its caller promise.
+unsafe impl<T: Send> Send for Shared<T> {}
+// SAFETY: as above: a shared pointer is used as one that was sent.
+unsafe impl<T: Send> Sync for Shared<T> {}
 
 impl<T> Shared<T> {
     /// The pointer `offset` elements on (a method, so that closures capture the whole struct).
     ///
     /// # Safety
-    /// As [`pointer::add`].
+    /// As [`pointer::add`]; and no two tasks write the same value.
     #[inline(always)]
     pub unsafe fn at(self, offset: usize) -> *mut T {
         // SAFETY: the caller's.

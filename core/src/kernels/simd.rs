@@ -1,5 +1,4 @@
 //! Vectors of f32 for the CPU kernels: one trait, one type per instruction set, chosen at run time.
-#![allow(unsafe_op_in_unsafe_fn)]
 
 /// A vector of `LANES` f32 of one instruction set.
 ///
@@ -37,6 +36,9 @@ pub(super) trait Simd: Copy {
 /// Work that runs with the best instruction set; `run` must be `#[inline(always)]`, as must all
 /// it calls with vectors.
 pub(super) trait Kernel {
+    /// # Safety
+    /// The processor has the instructions of `S`, and the pointers the work was given have room for
+    /// what it reads and writes.
     unsafe fn run<S: Simd>(self);
 }
 
@@ -64,72 +66,95 @@ mod x86 {
 
                 #[inline(always)]
                 unsafe fn splat(value: f32) -> __m256 {
-                    _mm256_set1_ps(value)
+                    // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+                    unsafe { _mm256_set1_ps(value) }
                 }
                 #[inline(always)]
                 unsafe fn load(from: *const f32) -> __m256 {
-                    _mm256_loadu_ps(from)
+                    // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+                    unsafe { _mm256_loadu_ps(from) }
                 }
                 #[inline(always)]
                 unsafe fn store(to: *mut f32, v: __m256) {
-                    _mm256_storeu_ps(to, v)
+                    // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+                    unsafe { _mm256_storeu_ps(to, v) }
                 }
                 #[inline(always)]
                 unsafe fn add(a: __m256, b: __m256) -> __m256 {
-                    _mm256_add_ps(a, b)
+                    // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+                    unsafe { _mm256_add_ps(a, b) }
                 }
                 #[inline(always)]
                 unsafe fn sub(a: __m256, b: __m256) -> __m256 {
-                    _mm256_sub_ps(a, b)
+                    // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+                    unsafe { _mm256_sub_ps(a, b) }
                 }
                 #[inline(always)]
                 unsafe fn mul(a: __m256, b: __m256) -> __m256 {
-                    _mm256_mul_ps(a, b)
+                    // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+                    unsafe { _mm256_mul_ps(a, b) }
                 }
                 #[inline(always)]
                 unsafe fn div(a: __m256, b: __m256) -> __m256 {
-                    _mm256_div_ps(a, b)
+                    // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+                    unsafe { _mm256_div_ps(a, b) }
                 }
                 #[inline(always)]
                 unsafe fn min(a: __m256, b: __m256) -> __m256 {
-                    _mm256_min_ps(a, b)
+                    // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+                    unsafe { _mm256_min_ps(a, b) }
                 }
                 #[inline(always)]
                 unsafe fn max(a: __m256, b: __m256) -> __m256 {
-                    _mm256_max_ps(a, b)
+                    // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+                    unsafe { _mm256_max_ps(a, b) }
                 }
                 #[inline(always)]
                 unsafe fn mul_add(a: __m256, b: __m256, c: __m256) -> __m256 {
-                    _mm256_fmadd_ps(a, b, c)
+                    // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+                    unsafe { _mm256_fmadd_ps(a, b, c) }
                 }
                 #[inline(always)]
                 unsafe fn pow2(k: __m256) -> __m256 {
-                    let bits = _mm256_add_epi32(_mm256_cvtps_epi32(k), _mm256_set1_epi32(127));
-                    _mm256_castsi256_ps(_mm256_slli_epi32::<23>(bits))
+                    // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+                    unsafe {
+                        let bits = _mm256_add_epi32(_mm256_cvtps_epi32(k), _mm256_set1_epi32(127));
+                        _mm256_castsi256_ps(_mm256_slli_epi32::<23>(bits))
+                    }
                 }
                 #[inline(always)]
                 unsafe fn interleave(a: __m256, b: __m256) -> (__m256, __m256) {
-                    let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
-                    (
-                        _mm256_permute2f128_ps::<0x20>(low, high),
-                        _mm256_permute2f128_ps::<0x31>(low, high),
-                    )
+                    // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+                    unsafe {
+                        let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+                        (
+                            _mm256_permute2f128_ps::<0x20>(low, high),
+                            _mm256_permute2f128_ps::<0x31>(low, high),
+                        )
+                    }
                 }
                 #[inline(always)]
                 unsafe fn deinterleave(a: __m256, b: __m256) -> (__m256, __m256) {
-                    let (even, odd) = (
-                        _mm256_shuffle_ps::<0x88>(a, b),
-                        _mm256_shuffle_ps::<0xDD>(a, b),
-                    );
-                    let even = _mm256_permute4x64_pd::<0xD8>(_mm256_castps_pd(even));
-                    let odd = _mm256_permute4x64_pd::<0xD8>(_mm256_castps_pd(odd));
-                    (_mm256_castpd_ps(even), _mm256_castpd_ps(odd))
+                    // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+                    unsafe {
+                        let (even, odd) = (
+                            _mm256_shuffle_ps::<0x88>(a, b),
+                            _mm256_shuffle_ps::<0xDD>(a, b),
+                        );
+                        let even = _mm256_permute4x64_pd::<0xD8>(_mm256_castps_pd(even));
+                        let odd = _mm256_permute4x64_pd::<0xD8>(_mm256_castps_pd(odd));
+                        (_mm256_castpd_ps(even), _mm256_castpd_ps(odd))
+                    }
                 }
                 #[inline(always)]
                 unsafe fn sum(v: __m256) -> f32 {
-                    let v = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
-                    let v = _mm_add_ps(v, _mm_movehl_ps(v, v));
-                    _mm_cvtss_f32(_mm_add_ss(v, _mm_movehdup_ps(v)))
+                    // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+                    unsafe {
+                        let v =
+                            _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+                        let v = _mm_add_ps(v, _mm_movehl_ps(v, v));
+                        _mm_cvtss_f32(_mm_add_ss(v, _mm_movehdup_ps(v)))
+                    }
                 }
             }
         };
@@ -144,88 +169,115 @@ mod x86 {
 
         #[inline(always)]
         unsafe fn splat(value: f32) -> __m512 {
-            _mm512_set1_ps(value)
+            // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+            unsafe { _mm512_set1_ps(value) }
         }
         #[inline(always)]
         unsafe fn load(from: *const f32) -> __m512 {
-            _mm512_loadu_ps(from)
+            // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+            unsafe { _mm512_loadu_ps(from) }
         }
         #[inline(always)]
         unsafe fn store(to: *mut f32, v: __m512) {
-            _mm512_storeu_ps(to, v)
+            // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+            unsafe { _mm512_storeu_ps(to, v) }
         }
         #[inline(always)]
         unsafe fn add(a: __m512, b: __m512) -> __m512 {
-            _mm512_add_ps(a, b)
+            // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+            unsafe { _mm512_add_ps(a, b) }
         }
         #[inline(always)]
         unsafe fn sub(a: __m512, b: __m512) -> __m512 {
-            _mm512_sub_ps(a, b)
+            // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+            unsafe { _mm512_sub_ps(a, b) }
         }
         #[inline(always)]
         unsafe fn mul(a: __m512, b: __m512) -> __m512 {
-            _mm512_mul_ps(a, b)
+            // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+            unsafe { _mm512_mul_ps(a, b) }
         }
         #[inline(always)]
         unsafe fn div(a: __m512, b: __m512) -> __m512 {
-            _mm512_div_ps(a, b)
+            // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+            unsafe { _mm512_div_ps(a, b) }
         }
         #[inline(always)]
         unsafe fn min(a: __m512, b: __m512) -> __m512 {
-            _mm512_min_ps(a, b)
+            // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+            unsafe { _mm512_min_ps(a, b) }
         }
         #[inline(always)]
         unsafe fn max(a: __m512, b: __m512) -> __m512 {
-            _mm512_max_ps(a, b)
+            // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+            unsafe { _mm512_max_ps(a, b) }
         }
         #[inline(always)]
         unsafe fn mul_add(a: __m512, b: __m512, c: __m512) -> __m512 {
-            _mm512_fmadd_ps(a, b, c)
+            // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+            unsafe { _mm512_fmadd_ps(a, b, c) }
         }
         #[inline(always)]
         unsafe fn pow2(k: __m512) -> __m512 {
-            let bits = _mm512_add_epi32(_mm512_cvtps_epi32(k), _mm512_set1_epi32(127));
-            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(bits))
+            // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+            unsafe {
+                let bits = _mm512_add_epi32(_mm512_cvtps_epi32(k), _mm512_set1_epi32(127));
+                _mm512_castsi512_ps(_mm512_slli_epi32::<23>(bits))
+            }
         }
         #[inline(always)]
         unsafe fn interleave(a: __m512, b: __m512) -> (__m512, __m512) {
-            let first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-            let second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
-            (
-                _mm512_permutex2var_ps(a, first, b),
-                _mm512_permutex2var_ps(a, second, b),
-            )
+            // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+            unsafe {
+                let first =
+                    _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+                let second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
+                (
+                    _mm512_permutex2var_ps(a, first, b),
+                    _mm512_permutex2var_ps(a, second, b),
+                )
+            }
         }
         #[inline(always)]
         unsafe fn deinterleave(a: __m512, b: __m512) -> (__m512, __m512) {
-            let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-            let odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
-            (
-                _mm512_permutex2var_ps(a, even, b),
-                _mm512_permutex2var_ps(a, odd, b),
-            )
+            // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+            unsafe {
+                let even =
+                    _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+                let odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+                (
+                    _mm512_permutex2var_ps(a, even, b),
+                    _mm512_permutex2var_ps(a, odd, b),
+                )
+            }
         }
         #[inline(always)]
         unsafe fn sum(v: __m512) -> f32 {
-            let low = _mm512_castps512_ps256(v);
-            let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(v)));
-            Avx2::sum(_mm256_add_ps(low, high))
+            // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+            unsafe {
+                let low = _mm512_castps512_ps256(v);
+                let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(v)));
+                Avx2::sum(_mm256_add_ps(low, high))
+            }
         }
     }
 
     #[target_feature(enable = "avx2,fma")]
     pub unsafe fn run_avx2<K: Kernel>(kernel: K) {
-        kernel.run::<Avx2>()
+        // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+        unsafe { kernel.run::<Avx2>() }
     }
 
     #[target_feature(enable = "avx2,fma,avx512f,avx512vl")]
     pub unsafe fn run_avx512_half<K: Kernel>(kernel: K) {
-        kernel.run::<Avx512Half>()
+        // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+        unsafe { kernel.run::<Avx512Half>() }
     }
 
     #[target_feature(enable = "avx2,fma,avx512f,avx512vl")]
     pub unsafe fn run_avx512<K: Kernel>(kernel: K) {
-        kernel.run::<Avx512>()
+        // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+        unsafe { kernel.run::<Avx512>() }
     }
 
     pub fn has_avx512() -> bool {
@@ -237,163 +289,18 @@ mod x86 {
     }
 }
 
+mod portable;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-mod wasm {
-    use super::Simd;
-    use core::arch::wasm32::*;
-
-    /// 4 lanes; the engine maps them on 16 or 32 registers.
-    #[derive(Clone, Copy)]
-    pub struct Simd128;
-
-    impl Simd for Simd128 {
-        type V = v128;
-        const LANES: usize = 4;
-        const TILE: usize = 4;
-
-        #[inline(always)]
-        unsafe fn splat(value: f32) -> v128 {
-            f32x4_splat(value)
-        }
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> v128 {
-            v128_load(from.cast())
-        }
-        #[inline(always)]
-        unsafe fn store(to: *mut f32, v: v128) {
-            v128_store(to.cast(), v)
-        }
-        #[inline(always)]
-        unsafe fn add(a: v128, b: v128) -> v128 {
-            f32x4_add(a, b)
-        }
-        #[inline(always)]
-        unsafe fn sub(a: v128, b: v128) -> v128 {
-            f32x4_sub(a, b)
-        }
-        #[inline(always)]
-        unsafe fn mul(a: v128, b: v128) -> v128 {
-            f32x4_mul(a, b)
-        }
-        #[inline(always)]
-        unsafe fn div(a: v128, b: v128) -> v128 {
-            f32x4_div(a, b)
-        }
-        #[inline(always)]
-        unsafe fn min(a: v128, b: v128) -> v128 {
-            f32x4_pmin(a, b)
-        }
-        #[inline(always)]
-        unsafe fn max(a: v128, b: v128) -> v128 {
-            f32x4_pmax(a, b)
-        }
-        #[inline(always)]
-        unsafe fn mul_add(a: v128, b: v128, c: v128) -> v128 {
-            f32x4_add(f32x4_mul(a, b), c)
-        }
-        #[inline(always)]
-        unsafe fn pow2(k: v128) -> v128 {
-            let bits = i32x4_add(i32x4_trunc_sat_f32x4(k), i32x4_splat(127));
-            i32x4_shl(bits, 23)
-        }
-        #[inline(always)]
-        unsafe fn interleave(a: v128, b: v128) -> (v128, v128) {
-            (
-                i32x4_shuffle::<0, 4, 1, 5>(a, b),
-                i32x4_shuffle::<2, 6, 3, 7>(a, b),
-            )
-        }
-        #[inline(always)]
-        unsafe fn deinterleave(a: v128, b: v128) -> (v128, v128) {
-            (
-                i32x4_shuffle::<0, 2, 4, 6>(a, b),
-                i32x4_shuffle::<1, 3, 5, 7>(a, b),
-            )
-        }
-        #[inline(always)]
-        unsafe fn sum(v: v128) -> f32 {
-            (f32x4_extract_lane::<0>(v) + f32x4_extract_lane::<1>(v))
-                + (f32x4_extract_lane::<2>(v) + f32x4_extract_lane::<3>(v))
-        }
-    }
-}
-
-/// 4 lanes in plain Rust, for everything else (the compiler finds NEON and SSE2 by itself).
-#[derive(Clone, Copy)]
-#[cfg_attr(
-    all(target_arch = "wasm32", target_feature = "simd128"),
-    allow(dead_code)
-)]
-pub(super) struct Portable;
-
-impl Simd for Portable {
-    type V = [f32; 4];
-    const LANES: usize = 4;
-    const TILE: usize = 4;
-
-    #[inline(always)]
-    unsafe fn splat(value: f32) -> [f32; 4] {
-        [value; 4]
-    }
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> [f32; 4] {
-        from.cast::<[f32; 4]>().read_unaligned()
-    }
-    #[inline(always)]
-    unsafe fn store(to: *mut f32, v: [f32; 4]) {
-        to.cast::<[f32; 4]>().write_unaligned(v)
-    }
-    #[inline(always)]
-    unsafe fn add(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
-        [a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]]
-    }
-    #[inline(always)]
-    unsafe fn sub(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
-        [a[0] - b[0], a[1] - b[1], a[2] - b[2], a[3] - b[3]]
-    }
-    #[inline(always)]
-    unsafe fn mul(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
-        [a[0] * b[0], a[1] * b[1], a[2] * b[2], a[3] * b[3]]
-    }
-    #[inline(always)]
-    unsafe fn div(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
-        [a[0] / b[0], a[1] / b[1], a[2] / b[2], a[3] / b[3]]
-    }
-    #[inline(always)]
-    unsafe fn min(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
-        core::array::from_fn(|i| if a[i] < b[i] { a[i] } else { b[i] })
-    }
-    #[inline(always)]
-    unsafe fn max(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
-        core::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
-    }
-    #[inline(always)]
-    unsafe fn mul_add(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
-        Self::add(Self::mul(a, b), c)
-    }
-    #[inline(always)]
-    unsafe fn pow2(k: [f32; 4]) -> [f32; 4] {
-        core::array::from_fn(|i| f32::from_bits(((k[i] as i32 + 127) << 23) as u32))
-    }
-    #[inline(always)]
-    unsafe fn interleave(a: [f32; 4], b: [f32; 4]) -> ([f32; 4], [f32; 4]) {
-        ([a[0], b[0], a[1], b[1]], [a[2], b[2], a[3], b[3]])
-    }
-    #[inline(always)]
-    unsafe fn deinterleave(a: [f32; 4], b: [f32; 4]) -> ([f32; 4], [f32; 4]) {
-        ([a[0], a[2], b[0], b[2]], [a[1], a[3], b[1], b[3]])
-    }
-    #[inline(always)]
-    unsafe fn sum(v: [f32; 4]) -> f32 {
-        (v[0] + v[1]) + (v[2] + v[3])
-    }
-}
+mod wasm;
 
 /// Runs `kernel` with vectors that suit rows of `width` f32.
-pub(super) fn dispatch<K: Kernel>(width: usize, kernel: K) {
+///
+/// # Safety
+/// The pointers the kernel was given have room for what it reads and writes.
+pub(super) unsafe fn dispatch<K: Kernel>(width: usize, kernel: K) {
     #[cfg(target_arch = "x86_64")]
     {
-        // SAFETY: the instruction sets were detected.
+        // SAFETY: the instruction sets were detected; the rest is the caller's promise.
         unsafe {
             if x86::has_avx512() {
                 // Half-empty vectors cost as much as full ones.
@@ -410,14 +317,14 @@ pub(super) fn dispatch<K: Kernel>(width: usize, kernel: K) {
     }
     let _ = width;
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-    // SAFETY: simd128 is a target feature of the whole build.
+    // SAFETY: simd128 is a target feature of the whole build; the rest is the caller's promise.
     unsafe {
         kernel.run::<wasm::Simd128>()
     };
     #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
-    // SAFETY: plain Rust.
+    // SAFETY: plain Rust; the rest is the caller's promise.
     unsafe {
-        kernel.run::<Portable>()
+        kernel.run::<portable::Portable>()
     };
 }
 
@@ -431,7 +338,8 @@ pub(super) fn lanes_and_rows(width: usize) -> (usize, usize) {
         }
     }
     let mut answer = (1, 1);
-    dispatch(width, Ask(&mut answer));
+    // SAFETY: no pointers.
+    unsafe { dispatch(width, Ask(&mut answer)) };
     answer
 }
 

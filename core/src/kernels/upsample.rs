@@ -22,6 +22,7 @@ pub(super) fn forward(x: &[f32], width: usize, plane: usize) -> Vec<f32> {
 }
 
 /// The gradient of the input, whose rows are `width` wide, from that of the output.
+#[cfg(feature = "autodiff")]
 pub(super) fn backward(gradient: &[f32], width: usize, plane: usize) -> Vec<f32> {
     each_part(
         gradient.len() / 4,

@@ -5,7 +5,7 @@
 //! `M = U V`, and `A' M A` gives 2x2 pixels: 16 products where the sum over taps takes 36. The
 //! matrices hold 0, 1, -1 and 1/2 only, so the rounding error stays that of the direct sum.
 // Counted loops over the small matrices read like the formulas.
-#![allow(unsafe_op_in_unsafe_fn, clippy::needless_range_loop)]
+#![allow(clippy::needless_range_loop)] // the index is a place in several arrays
 
 use super::conv_run::Slide;
 use super::conv_strip::Frame;
@@ -85,9 +85,13 @@ pub(super) unsafe fn run(slide: &Slide, out: *mut f32) {
                 wide,
                 out,
             };
-            dispatch(wide, Into(&job));
-            dispatch(job.tiles(), Multiply(&job));
-            dispatch(wide, Out(&job));
+            // SAFETY: the scratch was made for these sizes, and every task writes a part of its own of
+            // what the caller has room for.
+            unsafe {
+                dispatch(wide, Into(&job));
+                dispatch(job.tiles(), Multiply(&job));
+                dispatch(wide, Out(&job));
+            }
         });
     });
 }
@@ -162,47 +166,56 @@ struct Out<'a>(&'a Job<'a>);
 impl Kernel for Into<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        self.0.transform_input::<S>();
+        // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+        unsafe {
+            self.0.transform_input::<S>();
+        }
     }
 }
 
 impl Kernel for Out<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        self.0.transform_output::<S>();
+        // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+        unsafe {
+            self.0.transform_output::<S>();
+        }
     }
 }
 
 impl Kernel for Multiply<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let job = self.0;
-        let tiles = job.tiles();
-        let Slide {
-            channels, outputs, ..
-        } = *job.slide;
-        let spots: Vec<Spot> = (0..tiles)
-            .step_by(S::LANES)
-            .map(|t| Spot {
-                input: t,
-                output: t,
-                lanes: S::LANES.min(tiles - t),
-            })
-            .collect();
-        for part in 0..16 {
-            let strip = Strip {
-                input: job.input.add(part * job.input_step),
-                plane: tiles,
-                channels,
-                taps: &[0],
-                weight: job.kernels.as_ptr().add(part * outputs * channels),
-                weight_stride: channels,
-                bias: core::ptr::null(),
-                accumulate: false,
-                output: job.output.add(part * job.output_step),
-                output_plane: tiles,
-            };
-            panel::<S>(&strip, outputs, &spots);
+        // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+        unsafe {
+            let job = self.0;
+            let tiles = job.tiles();
+            let Slide {
+                channels, outputs, ..
+            } = *job.slide;
+            let spots: Vec<Spot> = (0..tiles)
+                .step_by(S::LANES)
+                .map(|t| Spot {
+                    input: t,
+                    output: t,
+                    lanes: S::LANES.min(tiles - t),
+                })
+                .collect();
+            for part in 0..16 {
+                let strip = Strip {
+                    input: job.input.add(part * job.input_step),
+                    plane: tiles,
+                    channels,
+                    taps: &[0],
+                    weight: job.kernels.as_ptr().add(part * outputs * channels),
+                    weight_stride: channels,
+                    bias: core::ptr::null(),
+                    accumulate: false,
+                    output: job.output.add(part * job.output_step),
+                    output_plane: tiles,
+                };
+                panel::<S>(&strip, outputs, &spots);
+            }
         }
     }
 }
@@ -215,37 +228,40 @@ impl Job<'_> {
     /// Tiles lie dense; what a vector writes past the end of a row, the next row overwrites.
     #[inline(always)]
     unsafe fn transform_input<S: Simd>(&self) {
-        let tiles = self.tiles();
-        let Slide {
-            channels, input, ..
-        } = *self.slide;
-        let image_plane = self.frame.height * self.frame.width;
-        let pitch = self.frame.pitch();
-        let odd = pitch.div_ceil(2);
-        for c in 0..channels {
-            for i in 0..self.images {
-                let from = ((self.image + i) * channels + c) * image_plane;
-                let from = input.as_ptr().add(from);
-                let (first, count) = (2 * self.row, 2 * self.rows + 2);
-                self.frame
-                    .prefetch(from.wrapping_add(image_plane), first, count);
-                self.frame.pack::<S>(from, first, count, self.patches);
-                for row in 0..self.rows {
-                    let patch = self.patches.add(2 * row * pitch).cast_const();
-                    let to = self
-                        .input
-                        .add(c * tiles + (i * self.rows + row) * self.wide);
-                    for x in (0..self.wide).step_by(S::LANES) {
-                        let mut rows = [[S::splat(0.0); 4]; 4];
-                        for (y, row) in rows.iter_mut().enumerate() {
-                            let at = patch.add(y * pitch + x);
-                            let d = [at, at.add(odd), at.add(1), at.add(odd + 1)];
-                            *row = patch_side::<S>(d.map(|at| S::load(at)));
-                        }
-                        for n in 0..4 {
-                            let column = patch_side::<S>(rows.map(|row| row[n]));
-                            for (y, v) in column.into_iter().enumerate() {
-                                S::store(to.add((4 * y + n) * self.input_step + x), v);
+        // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+        unsafe {
+            let tiles = self.tiles();
+            let Slide {
+                channels, input, ..
+            } = *self.slide;
+            let image_plane = self.frame.height * self.frame.width;
+            let pitch = self.frame.pitch();
+            let odd = pitch.div_ceil(2);
+            for c in 0..channels {
+                for i in 0..self.images {
+                    let from = ((self.image + i) * channels + c) * image_plane;
+                    let from = input.as_ptr().add(from);
+                    let (first, count) = (2 * self.row, 2 * self.rows + 2);
+                    self.frame
+                        .prefetch(from.wrapping_add(image_plane), first, count);
+                    self.frame.pack::<S>(from, first, count, self.patches);
+                    for row in 0..self.rows {
+                        let patch = self.patches.add(2 * row * pitch).cast_const();
+                        let to = self
+                            .input
+                            .add(c * tiles + (i * self.rows + row) * self.wide);
+                        for x in (0..self.wide).step_by(S::LANES) {
+                            let mut rows = [[S::splat(0.0); 4]; 4];
+                            for (y, row) in rows.iter_mut().enumerate() {
+                                let at = patch.add(y * pitch + x);
+                                let d = [at, at.add(odd), at.add(1), at.add(odd + 1)];
+                                *row = patch_side::<S>(d.map(|at| S::load(at)));
+                            }
+                            for n in 0..4 {
+                                let column = patch_side::<S>(rows.map(|row| row[n]));
+                                for (y, v) in column.into_iter().enumerate() {
+                                    S::store(to.add((4 * y + n) * self.input_step + x), v);
+                                }
                             }
                         }
                     }
@@ -256,39 +272,42 @@ impl Job<'_> {
 
     #[inline(always)]
     unsafe fn transform_output<S: Simd>(&self) {
-        let tiles = self.tiles();
-        let Slide {
-            outputs,
-            rows,
-            columns,
-            bias,
-            ..
-        } = *self.slide;
-        for o in 0..outputs {
-            let bias = S::splat(bias.map_or(0.0, |bias| bias[o]));
-            for i in 0..self.images {
-                let plane = ((self.image + i) * outputs + o) * rows * columns;
-                for row in 0..self.rows {
-                    let y = 2 * (self.row + row);
-                    let from = self
-                        .output
-                        .add(o * tiles + (i * self.rows + row) * self.wide);
-                    for x in (0..self.wide).step_by(S::LANES) {
-                        let mut halves = [[S::splat(0.0); 4]; 2];
-                        for n in 0..4 {
-                            let m = [0, 1, 2, 3]
-                                .map(|y| S::load(from.add((4 * y + n) * self.output_step + x)));
-                            [halves[0][n], halves[1][n]] = result_side::<S>(m);
-                        }
-                        for (dy, half) in halves.into_iter().enumerate() {
-                            if y + dy >= rows {
-                                continue;
+        // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+        unsafe {
+            let tiles = self.tiles();
+            let Slide {
+                outputs,
+                rows,
+                columns,
+                bias,
+                ..
+            } = *self.slide;
+            for o in 0..outputs {
+                let bias = S::splat(bias.map_or(0.0, |bias| bias[o]));
+                for i in 0..self.images {
+                    let plane = ((self.image + i) * outputs + o) * rows * columns;
+                    for row in 0..self.rows {
+                        let y = 2 * (self.row + row);
+                        let from = self
+                            .output
+                            .add(o * tiles + (i * self.rows + row) * self.wide);
+                        for x in (0..self.wide).step_by(S::LANES) {
+                            let mut halves = [[S::splat(0.0); 4]; 2];
+                            for n in 0..4 {
+                                let m = [0, 1, 2, 3]
+                                    .map(|y| S::load(from.add((4 * y + n) * self.output_step + x)));
+                                [halves[0][n], halves[1][n]] = result_side::<S>(m);
                             }
-                            let [even, odd] = result_side::<S>(half);
-                            let pair = S::interleave(S::add(even, bias), S::add(odd, bias));
-                            let to = self.out.at(plane + (y + dy) * columns);
-                            put::<S>(to, 2 * x, columns, pair.0);
-                            put::<S>(to, 2 * x + S::LANES, columns, pair.1);
+                            for (dy, half) in halves.into_iter().enumerate() {
+                                if y + dy >= rows {
+                                    continue;
+                                }
+                                let [even, odd] = result_side::<S>(half);
+                                let pair = S::interleave(S::add(even, bias), S::add(odd, bias));
+                                let to = self.out.at(plane + (y + dy) * columns);
+                                put::<S>(to, 2 * x, columns, pair.0);
+                                put::<S>(to, 2 * x + S::LANES, columns, pair.1);
+                            }
                         }
                     }
                 }
@@ -300,21 +319,26 @@ impl Job<'_> {
 /// One side of `B'`.
 #[inline(always)]
 unsafe fn patch_side<S: Simd>([a, b, c, d]: [S::V; 4]) -> [S::V; 4] {
-    [S::sub(a, c), S::add(b, c), S::sub(c, b), S::sub(b, d)]
+    // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+    unsafe { [S::sub(a, c), S::add(b, c), S::sub(c, b), S::sub(b, d)] }
 }
 
 /// One side of `A'`.
 #[inline(always)]
 unsafe fn result_side<S: Simd>([a, b, c, d]: [S::V; 4]) -> [S::V; 2] {
-    [S::add(S::add(a, b), c), S::sub(S::sub(b, c), d)]
+    // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+    unsafe { [S::add(S::add(a, b), c), S::sub(S::sub(b, c), d)] }
 }
 
 /// Writes what of a vector at column `x` lies inside the row.
 #[inline(always)]
 unsafe fn put<S: Simd>(row: *mut f32, x: usize, columns: usize, v: S::V) {
-    if x + S::LANES <= columns {
-        S::store(row.add(x), v);
-    } else if x < columns {
-        super::activation::store_part::<S>(row.add(x), v, columns - x);
+    // SAFETY: by this function's contract: the instruction set is there, pointers have room.
+    unsafe {
+        if x + S::LANES <= columns {
+            S::store(row.add(x), v);
+        } else if x < columns {
+            super::activation::store_part::<S>(row.add(x), v, columns - x);
+        }
     }
 }

@@ -173,3 +173,18 @@ fn an_image_gets_the_same_values_in_any_batch() {
         }
     }
 }
+
+/// The kernels trust the sizes: a bias that is too short would be read past its end.
+#[test]
+fn a_bias_of_another_length_is_not_for_the_kernels() {
+    let geometry = super::super::conv::Geometry {
+        stride: 1,
+        padding: 1,
+    };
+    let (x, weight) = ([2, 4, 8, 8], [6, 4, 3, 3]);
+    assert!(geometry.supports(x, weight, None));
+    assert!(geometry.supports(x, weight, Some(6)));
+    for length in [0, 1, 5, 7] {
+        assert!(!geometry.supports(x, weight, Some(length)), "{length}");
+    }
+}
