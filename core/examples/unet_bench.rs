@@ -6,7 +6,7 @@ use burn::tensor::{Device, Distribution, Tensor};
 use unclouded_core::diffusion::denoiser::NoiseLevel;
 use unclouded_core::diffusion::loss::{self, LossBatch};
 use unclouded_core::diffusion::prediction::Prediction;
-use unclouded_core::unet::UNetConfig;
+use unclouded_core::network::unet::UNetConfig;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = UNetConfig {

@@ -5,48 +5,33 @@
 
 use std::ops::ControlFlow;
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 
-use crate::checkpoint::{Conditioning, Model};
 use crate::diffusion::cold;
-use crate::diffusion::denoiser::{Denoiser, LargeVariance, NoiseLevel};
+use crate::diffusion::denoiser::{Denoiser, LargeVariance, NoiseLevel, NoiseSource};
 use crate::diffusion::guidance::ClassifierFree;
-use crate::diffusion::network::{Network, NetworkDenoiser};
-use crate::diffusion::noise::{NoiseSource, SceneNoise};
-use crate::diffusion::prediction::Prediction;
+use crate::diffusion::noise::SceneNoise;
+use crate::diffusion::sampler::img2img::{noised, walked};
 use crate::diffusion::sampler::{Options, Sampler, sample_with};
 use crate::diffusion::threshold::{Threshold, Thresholded};
-use crate::error::{Error, Result};
-use crate::interop::diffusers::{DiffusersModel, Variance};
+use crate::error::{Error, Hint, Key, Result};
+use crate::model::denoiser::NetworkDenoiser;
+use crate::model::interop::diffusers::Variance;
+use crate::model::{Architecture, Conditioning, Model};
 use crate::raster::{Raster, Window};
-use crate::unet::diffusers::TimeEmbedding;
 
-/// A network that makes images, and what is to be known of it.
+/// A model that makes images.
 pub struct Generator<'a> {
-    /// The network.
-    pub network: &'a dyn Network,
-    /// What its output means.
-    pub prediction: Prediction,
-    /// Bands of an image.
-    pub bands: usize,
+    model: &'a Model,
     /// Sides of what the network sees are multiples of this.
-    pub size_multiple: usize,
-    /// How the estimate of the clean image is kept in range.
-    pub threshold: Option<Threshold>,
-    /// Whether `ddpm` takes beta for the variance of its steps, instead of the posterior's own.
-    pub large_variance: bool,
-    /// The degradation it undoes, and in how many steps; none makes images from noise.
-    pub cold: Option<(cold::Kind, usize)>,
-    /// Where it lives.
-    pub device: &'a Device,
+    size_multiple: usize,
 }
 
 impl<'a> Generator<'a> {
-    /// A checkpoint of ours.
-    ///
     /// # Errors
-    /// [`Error::Checkpoint`] for a network that is conditioned on a scene.
-    pub fn of_checkpoint(model: &'a Model) -> Result<Self> {
+    /// [`Error::Checkpoint`] for a network that is conditioned on a scene, that has more inputs
+    /// than outputs, or whose time is not its scheduler's.
+    pub fn new(model: &'a Model) -> Result<Self> {
         let card = &model.card;
         if card.conditioning != Conditioning::None {
             return Err(Error::Checkpoint {
@@ -55,8 +40,7 @@ impl<'a> Generator<'a> {
                      sees a scene and its mask",
                     card.name
                 ),
-                hint: "this model fills scenes: use `unclouded restore`; for generation, train \
-                       with conditioning = \"none\"",
+                hint: Hint::Restore,
             });
         }
         if let Some((cold::Kind::Mask, _)) = card.task.cold() {
@@ -66,82 +50,45 @@ impl<'a> Generator<'a> {
                     card.name,
                     card.task.name()
                 ),
-                hint: "this model fills holes: use `unclouded restore`",
+                hint: Hint::Restore,
             });
+        }
+        if let (Architecture::UNet2D(config), Some(foreign)) = (&card.architecture, &model.foreign)
+        {
+            foreign.scheduler.check_network(config)?;
         }
         // Both are powers of two.
         let multiple = card.architecture.size_multiple();
         Ok(Self {
-            network: &model.unet,
-            prediction: card.prediction,
-            bands: card.bands.len(),
+            model,
             size_multiple: match card.task.cold() {
                 Some((kind, steps)) => multiple.max(kind.size_multiple(steps)),
                 None => multiple,
             },
-            threshold: None,
-            large_variance: false,
-            cold: card.task.cold(),
-            device: &model.device,
         })
     }
 
-    /// A diffusers model.
+    /// The noise levels of a run of `steps` steps; of a model that undoes a degradation always
+    /// all of its steps.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] for a network with more inputs than outputs, or whose time is not the
-    /// scheduler's.
-    pub fn of_diffusers(
-        model: &'a DiffusersModel,
-        embedded: Option<&'a dyn Network>,
-    ) -> Result<Self> {
-        let config = &model.config;
-        let learned = model.scheduler.variance == Variance::LearnedRange;
-        if config.out_channels != config.in_channels * if learned { 2 } else { 1 } {
-            return Err(Error::Checkpoint {
-                what: format!(
-                    "expected a network that makes images from noise alone, got one with {} \
-                     channels in and {} out",
-                    config.in_channels, config.out_channels
-                ),
-                hint: "extra channels in are a conditioning that cannot be made up here; twice as \
-                       many out need variance_type learned_range in the scheduler",
-            });
+    /// As [`Model::levels`].
+    pub fn levels(&self, steps: usize) -> Result<Vec<NoiseLevel>> {
+        match self.model.card.task.cold() {
+            Some((_, steps)) => Ok((0..=steps).rev().map(cold::level).collect()),
+            None => self.model.levels(steps),
         }
-        let unfit = |what: String| {
-            Err(Error::Checkpoint {
-                what,
-                hint: "network and scheduler are of different models",
-            })
-        };
-        let timesteps = model.scheduler.schedule.timesteps();
-        match (config.time_embedding, config.num_train_timesteps) {
-            // Its time is a sigma whose logarithm is taken, and its output the score.
-            (TimeEmbedding::Fourier, _) => {
-                return Err(Error::Checkpoint {
-                    what: "time_embedding_type: expected positional or learned, got fourier".into(),
-                    hint: "networks of score SDEs need a scheduler that is not built here",
-                });
-            }
-            (TimeEmbedding::Learned, Some(rows)) if timesteps.is_none_or(|t| t > rows) => {
-                return unfit(format!(
-                    "num_train_timesteps: expected at most {rows} in the scheduler, as the \
-                     network has rows, got {}",
-                    timesteps.map_or("none".to_owned(), |t| t.to_string())
-                ));
-            }
-            _ => {}
-        }
-        Ok(Self {
-            network: embedded.unwrap_or(&model.network),
-            prediction: model.scheduler.prediction,
-            bands: config.in_channels,
-            size_multiple: config.size_multiple(),
-            threshold: model.scheduler.threshold,
-            large_variance: model.scheduler.variance == Variance::FixedLarge,
-            cold: None,
-            device: &model.device,
-        })
+    }
+
+    /// How the estimate of the clean image is kept in range.
+    fn threshold(&self) -> Option<Threshold> {
+        self.model.foreign.as_ref()?.scheduler.threshold
+    }
+
+    /// Whether `ddpm` takes beta for the variance of its steps, instead of the posterior's own.
+    fn large_variance(&self) -> bool {
+        let foreign = self.model.foreign.as_ref();
+        foreign.is_some_and(|foreign| foreign.scheduler.variance == Variance::FixedLarge)
     }
 }
 
@@ -178,6 +125,8 @@ pub struct GenerateSettings {
     pub levels: Vec<NoiseLevel>,
     /// The class of all images.
     pub class: Option<usize>,
+    /// The vector that all images are conditioned on.
+    pub vector: Option<Vec<f32>>,
     /// How strongly it is insisted on.
     pub guidance: Option<Guidance>,
     /// What the images start from.
@@ -189,8 +138,7 @@ pub struct GenerateSettings {
 }
 
 impl GenerateSettings {
-    /// The levels that are run: all of them, or with a start the last
-    /// `floor(strength * steps)` steps, at least one (as diffusers' img2img pipelines).
+    /// The levels that are run: all of them, or with a start [the last of them](walked).
     ///
     /// # Errors
     /// [`Error::Setting`] for a strength outside 0 to 1, or 0.
@@ -198,18 +146,7 @@ impl GenerateSettings {
         let Some(Start { strength, .. }) = self.start.as_ref().filter(|_| !self.whole) else {
             return Ok(&self.levels);
         };
-        let strength = *strength;
-        if !(strength > 0.0 && strength <= 1.0) {
-            return Err(Error::Setting {
-                what: "strength",
-                expected: "above 0, at most 1".into(),
-                got: strength.to_string(),
-                hint: "0.3 keeps most of the image, 0.8 little of it",
-            });
-        }
-        let steps = self.levels.len().saturating_sub(1);
-        let run = ((strength * steps as f64) as usize).clamp(1, steps.max(1));
-        Ok(&self.levels[steps.saturating_sub(run)..])
+        walked(&self.levels, *strength)
     }
 }
 
@@ -236,7 +173,12 @@ pub fn generate(
         width.next_multiple_of(multiple),
     );
     let start = match &settings.start {
-        Some(start) => Some(known(start, generator.bands, settings.size, size)?),
+        Some(start) => Some(known(
+            start,
+            generator.model.card.bands.len(),
+            settings.size,
+            size,
+        )?),
         None => None,
     };
     let mut first = 0;
@@ -245,9 +187,14 @@ pub fn generate(
         let values = images(
             generator, settings, levels, first, batch, size, &start, on_step,
         )?;
-        let per_image = generator.bands * size.0 * size.1;
+        let per_image = generator.model.card.bands.len() * size.0 * size.1;
         for (i, values) in values.chunks_exact(per_image).enumerate() {
-            let image = Raster::from_vec(generator.bands, size.0, size.1, values.to_vec())?;
+            let image = Raster::from_vec(
+                generator.model.card.bands.len(),
+                size.0,
+                size.1,
+                values.to_vec(),
+            )?;
             on_image(first + i, image.crop(Window::full(height, width)))?;
         }
         first += batch;
@@ -268,7 +215,7 @@ fn known(
             what: "image to start from",
             expected: format!("{bands} bands of {}x{}", wanted.0, wanted.1),
             got: format!("{} bands of {}x{}", image.bands, image.height, image.width),
-            hint: "the model's bands, and the size that is generated",
+            hint: Hint::Advice("the model's bands, and the size that is generated"),
         });
     }
     Ok(image.pad_reflect(size.0, size.1))
@@ -285,7 +232,8 @@ fn images(
     start: &Option<Raster>,
     on_step: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Vec<f32>> {
-    let (device, bands) = (generator.device, generator.bands);
+    let model = generator.model;
+    let (device, bands) = (&model.device, model.card.bands.len());
     let mut noise = SceneNoise {
         seed: settings.seed,
         bands,
@@ -297,17 +245,22 @@ fn images(
         turns: vec![0; batch],
     };
     let level = levels.first().copied().unwrap_or(NoiseLevel::CLEAN);
-    let mut x = noise.draw(0, device) * level.sigma;
-    if let Some(image) = start {
-        let values = TensorData::new(image.data.clone(), [1, bands, size.0, size.1]);
-        x = x + Tensor::from_data(values, device) * level.alpha;
-    }
+    let fresh = noise.draw(0, device);
+    let x = match start {
+        Some(image) => {
+            let values = TensorData::new(image.data.clone(), [1, bands, size.0, size.1]);
+            noised(Tensor::from_data(values, device), fresh, level)
+        }
+        None => fresh * level.sigma,
+    };
+    let vector = settings.vector.as_ref().map(|vector| {
+        let data = TensorData::new(vector.clone(), [vector.len()]);
+        Tensor::<1>::from_data(data, device)
+    });
     let network = |class: Option<usize>| NetworkDenoiser {
-        unet: generator.network,
-        prediction: generator.prediction,
-        conditioning: None,
-        mask: None,
         class: class.map(|class| Tensor::<1, Int>::full([batch], class as i64, device)),
+        vector: vector.clone(),
+        ..NetworkDenoiser::new(&*model.network, model.card.prediction)
     };
     let conditional = network(settings.class);
     let free = settings
@@ -327,7 +280,7 @@ fn images(
         None => &conditional,
     };
     // Ho et al. 2020; `clip_sample` and `thresholding` of diffusers.
-    let clipped = generator.threshold.map(|threshold| Thresholded {
+    let clipped = generator.threshold().map(|threshold| Thresholded {
         inner: denoiser,
         threshold,
     });
@@ -336,11 +289,11 @@ fn images(
         None => denoiser,
     };
     let large = LargeVariance(denoiser);
-    let denoiser = match generator.large_variance {
+    let denoiser = match generator.large_variance() {
         true => &large,
         false => denoiser,
     };
-    if let Some((kind, steps)) = generator.cold {
+    if let Some((kind, steps)) = model.card.task.cold() {
         let image = start.as_ref().map(|image| image.data.repeat(batch));
         let values = image.ok_or_else(|| no_start(kind))?;
         let data = TensorData::new(values, [batch, bands, size.0, size.1]);
@@ -399,10 +352,12 @@ fn restored(
 
 fn no_start(kind: cold::Kind) -> Error {
     Error::Setting {
-        what: "--init",
+        key: Key::Init,
         expected: format!("an image for a model that undoes {}", kind.name()),
         got: "none".into(),
-        hint: "such a model makes nothing from noise: name the image it is to restore",
+        hint: Hint::Advice(
+            "such a model makes nothing from noise: name the image it is to restore",
+        ),
     }
 }
 

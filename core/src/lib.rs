@@ -8,8 +8,8 @@
 //! use std::ops::ControlFlow;
 //!
 //! use burn::tensor::Device;
-//! use unclouded_core::checkpoint::Model;
-//! use unclouded_core::models::bundled;
+//! use unclouded_core::model::Model;
+//! use unclouded_core::model::bundled;
 //! use unclouded_core::raster::{Mask, Raster};
 //! use unclouded_core::restore::{MemorySink, MemorySource, RestoreSettings, restore};
 //!
@@ -31,18 +31,14 @@
 //! # }
 //! ```
 
-pub mod checkpoint;
 pub mod diffusion;
 pub mod error;
 pub mod generate;
-pub mod interop;
 pub mod kernels;
 pub mod metrics;
-pub mod models;
-pub mod params;
-pub mod provenance;
+pub mod model;
+pub mod network;
 pub mod raster;
 pub mod restore;
-pub mod unet;
 
-pub use error::{Error, Result};
+pub use error::{Error, Hint, Key, Result};

@@ -11,6 +11,7 @@ mod coarse;
 mod compose;
 mod eta;
 mod forecast;
+mod group;
 mod in_flight;
 mod io;
 mod memory;
@@ -18,6 +19,7 @@ mod method;
 mod pause;
 mod predict;
 mod progress;
+pub mod provenance;
 mod redraw;
 mod scratch;
 mod segments;
@@ -36,28 +38,25 @@ pub use io::{FilledRows, Reference, SceneSink, SceneSource, SceneWindow, StepPre
 pub use memory::{MemorySink, MemorySource};
 pub use method::Method;
 pub use progress::{Progress, Share};
+pub use provenance::Provenance;
 #[cfg(not(target_family = "wasm"))]
 pub use redraw::redraw;
 pub use redraw::redraw_async;
 pub use scratch::{MemoryScratch, Scratch};
 pub use segments::{tiles_in_flight, widest_segment_px};
-pub use settings::{RestoreSettings, Written};
+pub use settings::{Quality, RestoreSettings, Subject, Wish, Written};
 pub use texture::{texture_bytes, usual_tile_px};
 
-use crate::checkpoint::{Conditioning, Model};
-use crate::diffusion::schedule::Spacing;
 use crate::error::Result;
+use crate::model::{Conditioning, Model, Space};
 use crate::raster::tiler::Tiling;
-use crate::raster::{Mask, Window, fill};
-use bands::Guides;
-use compose::Part;
+use crate::raster::{Mask, fill};
+use bands::RestoredBands;
+use group::Group;
 use in_flight::InFlight;
 use pause::Pause;
-use predict::{Tile, normalization, residuals};
 use progress::Meter;
 use survey::Survey;
-use texture::Surroundings;
-use view::View;
 
 /// What a run did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -88,7 +87,7 @@ pub fn restore(
 /// Writes a scene without clouds as it is: nothing is filled, and nothing computed.
 ///
 /// # Errors
-/// Whatever source and sink return, and [`Error::Setting`] for tiles that are none.
+/// Whatever source and sink return, and [`Error::Setting`](crate::Error::Setting) for tiles that are none.
 pub fn pass_through(
     source: &mut dyn SceneSource,
     sink: &mut dyn SceneSink,
@@ -121,9 +120,9 @@ pub fn pass_through(
 /// coarse to fine ([`coarse`](crate::raster::coarse)).
 ///
 /// # Errors
-/// [`Error::Setting`] and [`Error::Mismatch`] for settings that do not fit scene or model,
-/// [`Error::NothingMasked`], [`Error::NothingVisible`], [`Error::Interrupted`] when `progress`
-/// breaks off, [`Error::Device`], and whatever source and sink return.
+/// [`Error::Setting`](crate::Error::Setting) and [`Error::Mismatch`](crate::Error::Mismatch) for settings that do not fit scene or model,
+/// [`Error::NothingMasked`](crate::Error::NothingMasked), [`Error::NothingVisible`](crate::Error::NothingVisible), [`Error::Interrupted`](crate::Error::Interrupted) when `progress`
+/// breaks off, [`Error::Device`](crate::Error::Device), and whatever source and sink return.
 pub async fn restore_async(
     source: &mut dyn SceneSource,
     sink: &mut dyn SceneSink,
@@ -134,20 +133,14 @@ pub async fn restore_async(
     let (height, width) = source.size();
     settings::check(settings, source.bands(), model)?;
     settings::check_fills(model)?;
-    settings::check_written(settings, source.reference_bands())?;
+    settings.written.check(source.reference_bands())?;
     let tiling = Tiling::new(height, width, settings.tile_px, settings.overlap_px)?;
-    let levels = model
-        .card
-        .schedule
-        .levels(settings.steps, Spacing::default())?;
-    let guides = Guides::new(&settings.model_bands);
+    let levels = model.levels(settings.steps)?;
+    let restored = RestoredBands::new(&settings.model_bands);
     let shrink = coarse_to_fine(source, model);
-    let survey = Survey::run(source, &tiling, &guides.bands, shrink)?;
-    let (reach_px, floor) = normalization(model);
-    // Without a full brightness the scene's own contrast sets the floor: neither its unit nor an
-    // outlier matters.
-    let full = settings.reflectance_scale.unwrap_or(survey.contrast);
-    let floor = (floor * full).max(f32::MIN_POSITIVE / f32::EPSILON);
+    let survey = Survey::run(source, &tiling, &restored.bands, shrink)?;
+    let space = model.card.normalization;
+    let reach_px = space.reach_px();
     let steps = settings.reports(&model.card, &levels);
     let mut summary = Summary {
         valid_px: survey.valid_px,
@@ -161,7 +154,7 @@ pub async fn restore_async(
     if recalled == tiling.rows() {
         return Ok(summary);
     }
-    // Tiles of rows that are there already may reach into the first that is not.
+    // Tiles of finished rows may overlap the first row that is still to be done.
     let reaches = |row: &usize| tiling.band(*row).row_end() > tiling.finished(recalled).row;
     let first = (0..recalled).find(reaches).unwrap_or(recalled);
     let multiple = model.card.architecture.size_multiple();
@@ -173,14 +166,14 @@ pub async fn restore_async(
         recalled,
         progress,
     );
-    let mut in_flight = InFlight::new(&tiling, settings, guides.bands.len());
+    let mut in_flight = InFlight::new(&tiling, settings, restored.bands.len());
     if in_flight.textures.is_some() {
         meter.expect_textures();
     }
     let estimate = match survey.small.as_ref().filter(|small| small.is_wanted()) {
         Some(small) => {
             let mut part = meter.before();
-            let sources = &guides.sources;
+            let sources = &restored.sources;
             Some(coarse::estimate(small, &*source, model, settings, sources, &mut part).await?)
         }
         None => {
@@ -190,10 +183,12 @@ pub async fn restore_async(
     };
     let plan = Plan {
         survey: &survey,
-        guides: &guides,
+        restored: &restored,
         coarse: estimate.as_ref(),
-        reach_px,
-        floor,
+        space,
+        // Without a full brightness the scene's own contrast sets the floor: neither its unit nor
+        // an outlier matters.
+        full: settings.reflectance_scale.unwrap_or(survey.contrast),
         uncertainty_factor: model.card.uncertainty_factor,
     };
     let first_member = RestoreSettings {
@@ -213,52 +208,19 @@ pub async fn restore_async(
             }
         };
         let mut sample = rows.clone().filter(|_| sink.wants_sample());
-        for group in segments::groups(&survey.tiles(&tiling, row), fill::REACH_PX + reach_px) {
-            let (mut tiles, mut parts): (Vec<Tile>, Vec<Part>) = (Vec::new(), Vec::new());
-            let mut surroundings: Vec<Surroundings> = Vec::new();
-            for segment in &group {
-                let filled = segment.window().grow(fill::REACH_PX, height, width);
-                let context = filled.grow(reach_px, height, width);
-                let view = View::read(source, context, filled, &plan)?;
-                tiles.extend(segment.tiles.iter().map(|window| view.tile(*window, &plan)));
-                if in_flight.textures.is_some() {
-                    let around = |window: &Window| view.surroundings(*window, (height, width));
-                    surroundings.extend(segment.tiles.iter().map(around));
-                }
-                let part = Window {
-                    col: segment.finishes.0,
-                    width: segment.finishes.1 - segment.finishes.0,
-                    ..finished
-                };
-                parts.push(Part::new(&view, part));
-                meter.read(segment.tiles.len())?;
-            }
-            summary.tiles += tiles.len();
-            let mut ensembles: Vec<Vec<f32>> = vec![Vec::new(); tiles.len()];
-            let jobs: Vec<(usize, u64)> = (0..tiles.len())
-                .flat_map(|tile| (0..settings.samples as u64).map(move |sample| (tile, sample)))
-                .collect();
-            for batch in jobs.chunks(settings.batch) {
-                let items: Vec<(&Tile, u64)> = batch.iter().map(|&(t, s)| (&tiles[t], s)).collect();
-                let keep_steps =
-                    sink.wants_previews() && batch.iter().any(|(_, sample)| *sample == 0);
-                let (predicted, estimates) =
-                    residuals(model, settings, &levels, &items, keep_steps, &mut || {
-                        meter.step(items.len())
-                    })
-                    .await?;
-                for (step, estimate) in estimates.iter().enumerate() {
-                    let first_members = items.iter().zip(estimate).filter(|((_, s), _)| *s == 0);
-                    for ((tile, _), residual) in first_members {
-                        sink.preview(guides.preview(tile, residual, (step, estimates.len())));
-                    }
-                }
-                Pause::new().await;
-                for (&(tile, _), residual) in batch.iter().zip(&predicted) {
-                    let pixels = tiles[tile].window.pixels();
-                    ensembles[tile].extend(guides.fold(residual, pixels));
-                }
-            }
+        for segments in segments::groups(&survey.tiles(&tiling, row), fill::REACH_PX + reach_px) {
+            let textured = in_flight.textures.is_some();
+            let group = Group::read(source, &segments, finished, &plan, textured, &mut meter)?;
+            summary.tiles += group.tiles.len();
+            let how = (model, settings);
+            let ensembles = group
+                .ensembles(how, &levels, &plan, sink, &mut meter)
+                .await?;
+            let Group {
+                tiles,
+                parts,
+                surroundings,
+            } = group;
             for (tile, planes) in tiles.iter().zip(&ensembles) {
                 in_flight.add(tile.window, planes);
             }
@@ -301,13 +263,13 @@ fn coarse_to_fine(source: &dyn SceneSource, model: &Model) -> bool {
 struct Plan<'a> {
     survey: &'a Survey,
     /// The bands that are restored.
-    guides: &'a Guides,
+    restored: &'a RestoredBands,
     /// The scene at a coarser scale, where a hole is wide.
     coarse: Option<&'a coarse::Estimate>,
-    /// Search radius of the smooth fill, pixels.
-    reach_px: usize,
-    /// Smallest contrast of a tile, scene units.
-    floor: f32,
+    /// How pixels become the network's numbers.
+    space: Space,
+    /// Full brightness, scene units.
+    full: f32,
     /// What the ensemble's standard deviation is multiplied with.
     uncertainty_factor: f32,
 }

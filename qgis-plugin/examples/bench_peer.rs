@@ -16,12 +16,12 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
-use unclouded::optimizer::{AdamW, AdamWSettings};
-use unclouded_core::checkpoint::{Model, ModelCard};
+use unclouded::training::optimizer::{AdamW, AdamWSettings};
 use unclouded_core::diffusion::denoiser::NoiseLevel;
 use unclouded_core::diffusion::loss::{self, LossBatch};
-use unclouded_core::params::{self, Array, Arrays, Storage};
-use unclouded_core::unet::UNet;
+use unclouded_core::model::{Model, ModelCard};
+use unclouded_core::network::params::{self, Array, Arrays, Storage};
+use unclouded_core::network::unet::{UNet, UNetConfig};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -31,6 +31,7 @@ const SIDE: usize = 64;
 /// A network with what it needs to be run and to be trained.
 struct Peer {
     card: ModelCard,
+    config: UNetConfig,
     /// For inference.
     unet: UNet,
     /// With gradients, and its optimiser; made at the first `step`.
@@ -41,17 +42,24 @@ struct Peer {
 impl Peer {
     fn load(path: &str) -> Outcome<Self> {
         let model = Model::load(&std::fs::read(path)?, &Device::flex())?;
-        let weights = params::collect(&model.unet);
+        let weights = model.network.arrays();
+        let config = model
+            .card
+            .architecture
+            .unet()
+            .ok_or("not our own network")?;
+        let unet = params::assign(config.init(&Device::flex())?, &weights)?;
         Ok(Self {
+            config: config.clone(),
             card: model.card,
-            unet: model.unet,
+            unet,
             training: None,
             weights,
         })
     }
 
     fn input(&self, batch: usize) -> Tensor<4> {
-        let channels = self.card.architecture.bands + self.card.architecture.conditioning_bands;
+        let channels = self.config.bands + self.config.conditioning_bands;
         random([batch, channels, SIDE, SIDE], &Device::flex())
     }
 
@@ -87,7 +95,7 @@ impl Peer {
         let (unet, mut optimizer) = match self.training.take() {
             Some(training) => training,
             None => {
-                let unet = self.card.architecture.init(&device)?;
+                let unet = self.config.init(&device)?;
                 let settings = AdamWSettings {
                     beta1: 0.9,
                     beta2: 0.999,
@@ -99,7 +107,7 @@ impl Peer {
                 (params::assign(unet, &self.weights)?, AdamW::new(settings))
             }
         };
-        let architecture = &self.card.architecture;
+        let architecture = &self.config;
         let images = [batch, architecture.bands, SIDE, SIDE];
         let conditioning = architecture.conditioning_bands;
         let level = NoiseLevel {

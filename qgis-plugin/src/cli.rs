@@ -1,8 +1,10 @@
 //! The command line as typed. Each command turns its arguments once into validated settings.
 
+mod choices;
 mod convert;
 mod evaluate;
 mod generate;
+mod info;
 mod mask;
 mod train;
 
@@ -11,9 +13,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use unclouded_core::diffusion::sampler::Sampler;
 
+pub use self::choices::{QualityChoice, WriteChoice};
 pub use self::convert::ConvertArgs;
 pub use self::evaluate::EvaluateArgs;
 pub use self::generate::{GenerateArgs, ImageFormat};
+pub use self::info::{CapabilitiesArgs, InfoArgs};
 pub use self::mask::MaskArgs;
 pub use self::train::TrainArgs;
 use crate::device::DeviceChoice;
@@ -54,6 +58,7 @@ pub enum Command {
     Generate(GenerateArgs),
     Convert(ConvertArgs),
     Info(InfoArgs),
+    Capabilities(CapabilitiesArgs),
 }
 
 impl Command {
@@ -65,7 +70,7 @@ impl Command {
             Command::Train(args) => args.progress,
             Command::Evaluate(args) => args.run.progress,
             Command::Generate(args) => args.progress,
-            Command::Convert(_) | Command::Info(_) => ProgressMode::None,
+            Command::Convert(_) | Command::Info(_) | Command::Capabilities(_) => ProgressMode::None,
         }
     }
 }
@@ -347,7 +352,8 @@ fn extent(text: &str) -> Result<[f64; 4], String> {
 /// What `restore` and `evaluate` share.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
-    /// A model that came with the program, or a checkpoint file
+    /// The name of a model that is here (`unclouded info` lists them), a checkpoint, a folder of
+    /// diffusers or a state dict of guided-diffusion
     #[arg(long, value_name = "NAME|PATH", help_heading = "Model")]
     pub model: Option<String>,
 
@@ -366,11 +372,11 @@ pub struct RunArgs {
     )]
     pub write: WriteChoice,
 
-    /// Steps and samples at once: fast, balanced or best
+    /// Steps and samples at once, from preview to best
     ///
     /// --steps and --samples go before it.
     #[arg(long, value_enum, value_name = "Q", help_heading = "Model")]
-    pub quality: Option<Quality>,
+    pub quality: Option<QualityChoice>,
 
     /// How to walk from noise to image
     #[arg(long, value_name = "S", long_help = samplers(), help_heading = "Model")]
@@ -441,45 +447,6 @@ fn samplers() -> String {
          predictor-corrector were made for as many; the others are good with a few.",
         Sampler::listing()
     )
-}
-
-/// What is written of the samples (`--write`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum WriteChoice {
-    /// Their mean
-    #[default]
-    Mean,
-    /// The first of them
-    Sample,
-    /// Their mean, drawn anew from pieces of the visible ground
-    Texture,
-}
-
-/// How much computing goes into a fill (`--quality`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Quality {
-    /// 2 samples of 2 steps: a third of the time, no useful uncertainty
-    Fast,
-    /// What the model's card says, usually 4 samples of 3 steps
-    Balanced,
-    /// 16 samples of 6 steps: eight times the time
-    Best,
-}
-
-/// Describe a model or a scene
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  unclouded info scene.tif\n  unclouded info model.safetensors --json"
-)]
-pub struct InfoArgs {
-    /// A bundled model's name, a checkpoint file, a raster, or auto, cpu, gpu or gpu:1 for what
-    /// would compute on this machine
-    #[arg(value_name = "MODEL|SCENE|DEVICE")]
-    pub what: String,
-
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
 }
 
 #[cfg(test)]

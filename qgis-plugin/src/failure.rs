@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::wording;
+
 /// How the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -93,7 +95,15 @@ impl From<unclouded_core::Error> for Failure {
     /// `Error::Io` comes back as it went in.
     fn from(error: unclouded_core::Error) -> Self {
         use unclouded_core::Error;
-        let (message, hint) = (error.to_string(), error.hint().map(str::to_owned));
+        let hint = error.hint().map(wording::hint);
+        let message = match &error {
+            Error::Setting {
+                key, expected, got, ..
+            } => {
+                format!("{}: expected {expected}, got {got}", wording::setting(*key))
+            }
+            other => other.to_string(),
+        };
         let exit = match error {
             Error::Interrupted => return Failure::interrupted(),
             Error::Io(inner) => match inner.downcast::<Failure>() {
@@ -127,6 +137,29 @@ mod tests {
         let through: Failure = unclouded_core::Error::from(failure.clone()).into();
         assert_eq!(through, failure);
         assert_eq!(through.message, "mask size: expected 3 x 4, got 4 x 3");
+    }
+
+    /// What the core only names is said in this face's own words.
+    #[test]
+    fn the_core_s_errors_are_worded_as_the_command_line_is() {
+        use unclouded_core::diffusion::sampler::Sampler;
+        use unclouded_core::restore::Wish;
+        let unknown = "magic".parse::<Sampler>().expect_err("no sampler");
+        let failure = Failure::from(unknown);
+        assert!(
+            failure.message.starts_with("--sampler: expected one of "),
+            "{failure}"
+        );
+        let wish = Wish {
+            steps: Some(0),
+            ..Wish::default()
+        };
+        let failure = Failure::from(wish.check().expect_err("no steps"));
+        assert_eq!(failure.message, "--steps: expected 1 to 1000, got 0");
+        assert_eq!(
+            failure.hint.as_deref(),
+            Some("the nearest it may be: --steps 1")
+        );
     }
 
     #[test]

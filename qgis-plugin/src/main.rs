@@ -7,7 +7,7 @@ use clap::Parser;
 use unclouded::cli::Cli;
 use unclouded::commands;
 use unclouded::failure::{Exit, Failure};
-use unclouded::progress::Reporter;
+use unclouded::progress::{Reporter, print_usage_error};
 use unclouded::{allocator, gdal_io, interrupt};
 
 fn main() -> ExitCode {
@@ -52,10 +52,7 @@ fn usage(error: &clap::Error) -> ExitCode {
             .collect();
         let message = message.join(" ");
         let message = message.trim_start_matches("error: ");
-        let line = serde_json::json!({
-            "type": "error", "exit": Exit::Usage as u8, "message": message, "hint": null,
-        });
-        println!("{line}");
+        print_usage_error(message);
     }
     Exit::Usage.into()
 }

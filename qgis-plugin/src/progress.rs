@@ -1,16 +1,16 @@
 //! What a run tells while it works: a bar and messages for people, JSON lines for programs.
 //!
 //! With `--progress json` standard output carries one JSON object a line and nothing else; this
-//! is what the QGIS plugin reads. Every object has a `type`:
+//! is what the QGIS plugin reads. Every object is a [`Line`] and has a `type`:
 //!
 //! | type | further keys |
 //! | --- | --- |
-//! | `start` | `command`, `version`, and what the command knows about itself (`device`, `model`, ...) |
+//! | `start` | `protocol` ([`PROTOCOL`]), `command`, `version`, and what the command knows about itself (`device`, `model`, ...) |
 //! | `progress` | `stage` (text), `done` and `total` (counts), `fraction` (0..1 of the stage), `elapsed_seconds` (of the stage), `eta_seconds` (number or null, see below) |
 //! | `scene` | one of several scenes: `number` and `of`, `scene` (path), `state` (`start`, `done`, `failed`); with `done` its `result`, with `failed` `exit`, `message` and `hint` |
-//! | `log` | `level` (`info` or `warning`), `message` |
+//! | `log` | `level` (`info` or `warning`), `message`, `message_parts` |
 //! | `result` | `result` (an object of the command): what a run achieved that then ends with `error` because a part of it failed |
-//! | `error` | `exit` (the exit code), `message`, `hint` (text or null); the last line of a run that failed |
+//! | `error` | `exit` (the exit code), `message`, `hint` (text or null), `message_parts`, `hint_parts` (see [`Part`]); the last line of a run that failed |
 //! | `done` | `exit` (0), `result` (an object of the command); the last line of a run that succeeded |
 //!
 //! `eta_seconds` is what is left of the stage; in the stage `fill` of `restore` it is what is left of
@@ -24,13 +24,15 @@
 //! error in every mode.
 
 use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::wording::{self, Part};
 
 /// How progress is shown (`--progress`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -44,6 +46,82 @@ pub enum ProgressMode {
     Json,
     /// Messages only
     None,
+}
+
+/// Version of the lines. It grows when a reader of the last one would misunderstand the new.
+pub const PROTOCOL: u32 = 1;
+
+/// A line for programs.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+enum Line<'a> {
+    Start {
+        protocol: u32,
+        command: &'a str,
+        version: &'a str,
+        /// What the command knows about itself.
+        #[serde(flatten)]
+        details: Value,
+    },
+    Progress {
+        stage: &'a str,
+        done: u64,
+        total: u64,
+        fraction: f64,
+        elapsed_seconds: f64,
+        eta_seconds: Option<f64>,
+    },
+    Scene {
+        #[serde(flatten)]
+        scene: &'a SceneOf,
+        state: &'a str,
+        #[serde(flatten)]
+        details: Value,
+    },
+    Log {
+        level: &'a str,
+        message: &'a str,
+        message_parts: Vec<Part>,
+    },
+    Result {
+        result: Value,
+    },
+    Error(Failed<'a>),
+    Done {
+        exit: u8,
+        result: Value,
+    },
+}
+
+/// One of several scenes.
+#[derive(Debug, Clone, Serialize)]
+struct SceneOf {
+    number: usize,
+    of: usize,
+    scene: PathBuf,
+}
+
+/// Why a run, or one of its scenes, failed.
+#[derive(Debug, Serialize)]
+struct Failed<'a> {
+    exit: u8,
+    message: &'a str,
+    hint: Option<&'a str>,
+    message_parts: Vec<Part>,
+    hint_parts: Vec<Part>,
+}
+
+impl<'a> Failed<'a> {
+    fn of(failure: &'a Failure) -> Self {
+        let hint = failure.hint.as_deref();
+        Self {
+            exit: failure.exit as u8,
+            message: &failure.message,
+            hint,
+            message_parts: wording::parts(&failure.message),
+            hint_parts: hint.map(wording::parts).unwrap_or_default(),
+        }
+    }
 }
 
 /// Progress lines are at most this frequent, so that a reader is not flooded.
@@ -60,7 +138,7 @@ pub struct Reporter {
     last_line: Option<Instant>,
     bar: Option<ProgressBar>,
     /// Keys of the scene that is worked on, where there are several.
-    scene: Option<Value>,
+    scene: Option<SceneOf>,
 }
 
 impl Reporter {
@@ -85,7 +163,11 @@ impl Reporter {
 
     /// What follows is about one of several scenes: its start and end are lines of type `scene`.
     pub fn enter(&mut self, number: usize, of: usize, scene: &Path) {
-        self.scene = Some(json!({"type": "scene", "number": number, "of": of, "scene": scene}));
+        self.scene = Some(SceneOf {
+            number,
+            of,
+            scene: scene.to_owned(),
+        });
         stderr_line(&format!("[{number}/{of}] {}", scene.display()));
     }
 
@@ -95,16 +177,17 @@ impl Reporter {
         self.scene = None;
     }
 
-    /// A line about the scene that is worked on, or `otherwise`.
-    fn scene_line(&self, state: &str, more: &Value, otherwise: Value) -> Value {
-        let Some(mut line) = self.scene.clone() else {
-            return otherwise;
+    /// A line about the scene that is worked on, where there are several.
+    fn scene_line(&self, state: &str, details: Value) -> bool {
+        let Some(scene) = &self.scene else {
+            return false;
         };
-        line["state"] = state.into();
-        if let (Some(line), Some(more)) = (line.as_object_mut(), more.as_object()) {
-            line.extend(more.clone());
-        }
-        line
+        self.json_line(&Line::Scene {
+            scene,
+            state,
+            details,
+        });
+        true
     }
 
     /// Whether standard output is reserved for JSON lines.
@@ -114,20 +197,21 @@ impl Reporter {
 
     /// The run begins. `details` is an object whose keys join the `start` line.
     pub fn start(&mut self, command: &str, details: Value) {
-        let mut line = json!({
-            "type": "start", "command": command, "version": env!("CARGO_PKG_VERSION"),
-        });
         let mut details = details;
         if self.scene.is_some() {
             // The path and the number of the scene stand there already.
             if let Some(info) = details.as_object_mut().and_then(|d| d.remove("scene")) {
                 details["info"] = info;
             }
-            line = self.scene_line("start", &details, Value::Null);
-        } else if let (Some(line), Value::Object(details)) = (line.as_object_mut(), details) {
-            line.extend(details);
+            self.scene_line("start", details);
+            return;
         }
-        self.json_line(&line);
+        self.json_line(&Line::Start {
+            protocol: PROTOCOL,
+            command,
+            version: env!("CARGO_PKG_VERSION"),
+            details,
+        });
     }
 
     /// A stage of `total` steps begins; the one before it is over.
@@ -189,10 +273,14 @@ impl Reporter {
         }
         self.last_line = Some(Instant::now());
         let elapsed = self.stage_started.elapsed().as_secs_f64();
-        self.json_line(&json!({
-            "type": "progress", "stage": self.stage, "done": done, "total": self.total,
-            "fraction": fraction, "elapsed_seconds": elapsed, "eta_seconds": eta,
-        }));
+        self.json_line(&Line::Progress {
+            stage: &self.stage,
+            done,
+            total: self.total,
+            fraction,
+            elapsed_seconds: elapsed,
+            eta_seconds: eta,
+        });
     }
 
     /// Something worth knowing.
@@ -209,9 +297,9 @@ impl Reporter {
     pub fn done(&mut self, text: &str, result: Value) {
         self.clear();
         if self.is_json() {
-            let line = json!({"type": "done", "exit": 0, "result": result});
-            let line = self.scene_line("done", &json!({"result": line["result"]}), line);
-            self.json_line(&line);
+            if !self.scene_line("done", json!({"result": &result})) {
+                self.json_line(&Line::Done { exit: 0, result });
+            }
         } else if self.scene.is_some() {
             stderr_line(text);
         } else if !text.is_empty() {
@@ -223,7 +311,7 @@ impl Reporter {
     pub fn partial(&mut self, text: &str, result: Value) {
         self.clear();
         if self.is_json() {
-            self.json_line(&json!({"type": "result", "result": result}));
+            self.json_line(&Line::Result { result });
         } else if !text.is_empty() {
             stdout_line(text);
         }
@@ -244,13 +332,11 @@ impl Reporter {
         if let Some(hint) = &failure.hint {
             stderr_line(&format!("hint: {hint}"));
         }
-        let line = json!({
-            "type": "error", "exit": failure.exit as u8,
-            "message": failure.message, "hint": failure.hint,
-        });
-        let mut more = line.clone();
-        more["type"] = "scene".into();
-        self.json_line(&self.scene_line("failed", &more, line));
+        let failed = Failed::of(failure);
+        let details = serde_json::to_value(&failed).unwrap_or_default();
+        if !self.scene_line("failed", details) {
+            self.json_line(&Line::Error(failed));
+        }
     }
 
     fn log(&self, level: &str, message: &str) {
@@ -263,12 +349,16 @@ impl Reporter {
             Some(bar) => bar.suspend(|| stderr_line(&line)),
             None => stderr_line(&line),
         }
-        self.json_line(&json!({"type": "log", "level": level, "message": message}));
+        self.json_line(&Line::Log {
+            level,
+            message,
+            message_parts: wording::parts(message),
+        });
     }
 
-    fn json_line(&self, value: &Value) {
+    fn json_line(&self, line: &Line) {
         if self.is_json() {
-            stdout_line(&value.to_string());
+            print_line(line);
         }
     }
 
@@ -284,6 +374,19 @@ impl Reporter {
 fn eta_seconds(elapsed: f64, from: u64, done: u64, total: u64) -> Option<f64> {
     let own = done.saturating_sub(from);
     (own > 0).then(|| elapsed * total.saturating_sub(done) as f64 / own as f64)
+}
+
+/// The error of a command line that was not understood, for a program that reads JSON lines.
+pub fn print_usage_error(message: &str) {
+    let failure = Failure::usage(message);
+    print_line(&Line::Error(Failed::of(&failure)));
+}
+
+fn print_line(line: &Line) {
+    // Of these types every one can be written.
+    if let Ok(text) = serde_json::to_string(line) {
+        stdout_line(&text);
+    }
 }
 
 /// Write a line of data. A reader that went away (`| head`) is no reason to stop or panic.

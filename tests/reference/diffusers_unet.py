@@ -1,6 +1,6 @@
 """Makes data/diffusers_unet.safetensors: outputs of diffusers' UNet2DModel for tiny networks with
 random weights, one run of its DDPM pipeline and of every kind of scheduler, and the listing of keys
-and shapes its files have; for core/src/unet/diffusers and core/src/interop/diffusers.
+and shapes its files have; for core/src/network/diffusers and core/src/model/interop/diffusers.
 
 With a folder as argument: loads what this program wrote there with diffusers and compares its
 output with that of the network `round_trip` (the check of the way back, run by hand):

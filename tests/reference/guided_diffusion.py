@@ -1,6 +1,6 @@
 """Makes data/guided_diffusion.safetensors: outputs of networks with the layout of guided-diffusion's
 UNetModel (ADM; Dhariwal & Nichol 2021), and a DDPM run of one with learned variance (Nichol &
-Dhariwal 2021), for core/src/interop/guided_diffusion.
+Dhariwal 2021), for core/src/model/interop/guided_diffusion.
 
 The network is written from the papers and the names and shapes of the published state dicts, in f64.
 Weights are not stored: `weight` makes them from their place, here and in ../src/guided_diffusion.rs.

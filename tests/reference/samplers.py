@@ -4,7 +4,7 @@ core/src/diffusion/sampler.
 
 The denoiser is the posterior mean of a two-component Gaussian mixture, known in closed form at
 every noise level, or (runs named .unet) a tiny U-Net with random weights, the twin of
-core/src/unet. Both are evaluated in f64; prior, weights and noise are stored, draw by draw.
+core/src/network/unet. Both are evaluated in f64; prior, weights and noise are stored, draw by draw.
 diffusers and k-diffusion are used as they are (the tables of diffusers are f32).
 
 Made with diffusers 0.42.1, k-diffusion 0.1.1.post1, torch 2.15.0 and numpy 2.4.6.

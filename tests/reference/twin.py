@@ -1,4 +1,4 @@
-"""A PyTorch twin of the U-Net (core/src/unet): the same parameter names and layouts as in our
+"""A PyTorch twin of the U-Net (core/src/network/unet): the same parameter names and layouts as in our
 checkpoints, so that any of them loads with `twin.load(path)`.
 
     net, card = twin.load("model.safetensors")

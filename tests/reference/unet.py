@@ -1,5 +1,5 @@
 """Makes data/unet.safetensors: outputs of the PyTorch twin for three tiny networks with random
-weights, and the parameter counts of the named presets, for core/src/unet."""
+weights, and the parameter counts of the named presets, for core/src/network/unet."""
 
 import json
 from pathlib import Path

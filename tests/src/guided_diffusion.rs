@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use unclouded_core::params::{self, Array, Arrays, Storage};
+use unclouded_core::network::params::{self, Array, Arrays, Storage};
 
 /// Arrays and texts of `data/guided_diffusion.safetensors`.
 pub fn golden() -> (Arrays, HashMap<String, String>) {

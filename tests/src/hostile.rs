@@ -12,14 +12,14 @@ use burn::tensor::Device;
 use clap::Parser;
 use unclouded::cli::{Cli, Command};
 use unclouded::commands::batch::list::{self, Entry};
-use unclouded::commands::settings::{RestorePaths, check_run};
+use unclouded::commands::settings::{RestorePaths, wish};
 use unclouded::gdal_io::encoding;
 use unclouded::gdal_io::mask::rule::Rule;
 use unclouded::npy;
-use unclouded::train_config::TrainConfig;
-use unclouded::train_report;
-use unclouded_core::checkpoint::{Model, ModelCard};
-use unclouded_core::params::{self, Arrays, Storage};
+use unclouded::recipe::TrainConfig;
+use unclouded::training::report;
+use unclouded_core::model::{Model, ModelCard};
+use unclouded_core::network::params::{self, Arrays, Storage};
 
 /// Bytes that may be allocated at once for each byte of input.
 pub const FACTOR: usize = 64;
@@ -61,9 +61,8 @@ pub fn model_card(bytes: &[u8]) {
     };
     if let Ok(card) = ModelCard::read(&file) {
         // What a card says is believed from here on, so a network of it can be built.
-        card.architecture
-            .init(&Device::flex())
-            .expect("a valid architecture");
+        let config = card.architecture.unet().expect("our own");
+        config.init(&Device::flex()).expect("a valid architecture");
     }
 }
 
@@ -109,7 +108,7 @@ pub fn arguments(bytes: &[u8]) {
             }
         }
         Command::Evaluate(args) => {
-            let _ = black_box(check_run(&args.run));
+            let _ = black_box(wish(&args.run, 1));
         }
         _ => {}
     }
@@ -118,7 +117,7 @@ pub fn arguments(bytes: &[u8]) {
 /// The CSV log of a training run that is resumed.
 pub fn training_log(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let rows = train_report::rows_until(&text, 1000);
+    let rows = report::rows_until(&text, 1000);
     assert!(rows.iter().all(|row| row.step <= 1000));
     assert!(rows.len() <= text.lines().count());
 }

@@ -6,18 +6,21 @@ mod golden;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Tensor};
 use golden::bytes;
 use golden::network::{compared, tensor};
 use serde_json::Value;
+use unclouded_core::Result;
+use unclouded_core::diffusion::denoiser::NoiseSource;
 use unclouded_core::diffusion::denoiser::{Denoiser, LargeVariance};
-use unclouded_core::diffusion::network::{Network, NetworkDenoiser};
-use unclouded_core::diffusion::noise::NoiseSource;
 use unclouded_core::diffusion::sampler;
 use unclouded_core::diffusion::threshold::Thresholded;
-use unclouded_core::interop::diffusers::{DiffusersModel, FolderFiles, Variance};
-use unclouded_core::params::{self, Arrays, Storage};
-use unclouded_core::unet::diffusers::ClassEmbedding;
+use unclouded_core::model::denoiser::NetworkDenoiser;
+use unclouded_core::model::interop::diffusers::{self, FolderFiles, Scheduler, Variance};
+use unclouded_core::model::{Architecture, Model};
+use unclouded_core::network::Inputs;
+use unclouded_core::network::diffusers::ClassEmbedding;
+use unclouded_core::network::params::{self, Arrays, Storage};
 
 const TOLERANCE: f64 = 1e-4;
 const NETWORKS: [&str; 6] = [
@@ -49,24 +52,31 @@ fn folder(name: &str) -> FolderFiles {
     }
 }
 
+fn load(files: &FolderFiles) -> Result<Model> {
+    diffusers::load(files, "golden", &Device::flex())
+}
+
+fn scheduler(model: &Model) -> &Scheduler {
+    &model.foreign.as_ref().expect("from elsewhere").scheduler
+}
+
 #[test]
 fn outputs_equal_those_of_diffusers() {
     let (arrays, _) = golden_arrays();
     for name in NETWORKS {
-        let model = DiffusersModel::load(&folder(name), &Device::flex()).unwrap();
+        let model = load(&folder(name)).unwrap();
         let array = |part: &str| &arrays[&format!("{name}.{part}")];
         let (x, t) = (tensor(array("x")), tensor(array("t")));
-        let y = match model.config.class_embedding {
-            None => model.network.forward(x, t, None, None),
-            Some(ClassEmbedding::Identity) => {
-                let vector = tensor::<2>(array("label"));
-                model.network.forward(x, t, None, Some(vector))
-            }
-            Some(_) => {
-                let label: Tensor<1, Int> = tensor::<1>(array("label")).int();
-                Network::forward(&model.network, x, t, Some(label))
-            }
+        let Architecture::UNet2D(config) = &model.card.architecture else {
+            panic!("{name}: {:?}", model.card.architecture);
         };
+        let mut inputs = Inputs::new(x, t);
+        match config.class_embedding {
+            None => {}
+            Some(ClassEmbedding::Identity) => inputs.vector = Some(tensor::<2>(array("label"))),
+            Some(_) => inputs.class = Some(tensor::<1>(array("label")).int()),
+        }
+        let y = model.network.forward(inputs);
         let worst = compared(y, array("y"));
         println!("{name}: {worst:.1e}");
         assert!(worst < TOLERANCE, "{name}: {worst:e}");
@@ -83,15 +93,9 @@ impl NoiseSource for Recorded {
 }
 
 /// A run as `generate` makes it, from the first draw times `scale`.
-fn walked(model: &DiffusersModel, steps: usize, scale: f64, noise: &mut Recorded) -> Tensor<4> {
-    let scheduler = &model.scheduler;
-    let network = NetworkDenoiser {
-        unet: &model.network,
-        prediction: scheduler.prediction,
-        conditioning: None,
-        mask: None,
-        class: None,
-    };
+fn walked(model: &Model, steps: usize, scale: f64, noise: &mut Recorded) -> Tensor<4> {
+    let scheduler = scheduler(model);
+    let network = NetworkDenoiser::new(&*model.network, scheduler.prediction);
     let kept = scheduler.threshold.map(|threshold| Thresholded {
         inner: &network,
         threshold,
@@ -112,7 +116,7 @@ fn walked(model: &DiffusersModel, steps: usize, scale: f64, noise: &mut Recorded
 #[test]
 fn a_run_of_its_pipeline_gives_the_same_images() {
     let (arrays, metadata) = golden_arrays();
-    let model = DiffusersModel::load(&folder("ddpm"), &Device::flex()).unwrap();
+    let model = load(&folder("ddpm")).unwrap();
     let steps: usize = metadata["pipeline.steps"].parse().unwrap();
     let noise = tensor::<5>(&arrays["pipeline.noise"]);
     let draws = (0..steps).map(|i| noise.clone().slice(i..i + 1).squeeze_dim(0));
@@ -144,13 +148,13 @@ fn a_run_of_every_scheduler_gives_the_same_images() {
             scheduler: Some(config),
             ..folder("ddpm")
         };
-        let model = DiffusersModel::load(&files, &Device::flex()).unwrap();
+        let model = load(&files).unwrap();
         assert!(
-            model.scheduler.notes.is_empty(),
+            scheduler(&model).notes.is_empty(),
             "{name}: {:?}",
-            model.scheduler.notes
+            scheduler(&model).notes
         );
-        let first = model.scheduler.levels(steps).unwrap()[0];
+        let first = scheduler(&model).levels(steps).unwrap()[0];
         // Some work on x / alpha and start from the largest sigma.
         let scale = match ["euler", "heun", "lms"].contains(&name) {
             true => first.sigma,
@@ -173,8 +177,9 @@ fn a_run_of_every_scheduler_gives_the_same_images() {
 fn the_folder_written_back_is_the_one_that_was_read() {
     let (arrays, metadata) = golden_arrays();
     for name in NETWORKS {
-        let model = DiffusersModel::load(&folder(name), &Device::flex()).unwrap();
-        let files: HashMap<String, Vec<u8>> = model.files().unwrap().into_iter().collect();
+        let model = load(&folder(name)).unwrap();
+        let files: HashMap<String, Vec<u8>> =
+            diffusers::files(&model).unwrap().into_iter().collect();
         let json = |file: &str| serde_json::from_slice::<Value>(&files[file]).unwrap();
 
         // Every key diffusers wrote is there with its value, but for what says who wrote it.
@@ -219,7 +224,7 @@ fn arrays_that_do_not_fit_are_named_as_in_the_file() {
             weights: params::to_bytes(arrays, HashMap::new(), Storage::F32).unwrap(),
             ..whole.clone()
         };
-        let error = DiffusersModel::load(&files, &Device::flex()).expect_err("misfit");
+        let error = load(&files).expect_err("misfit");
         assert!(error.hint().is_some());
         error.to_string()
     };
@@ -253,5 +258,5 @@ fn arrays_that_do_not_fit_are_named_as_in_the_file() {
         weights: params::to_bytes(&aged, HashMap::new(), Storage::F32).unwrap(),
         ..whole.clone()
     };
-    assert!(DiffusersModel::load(&files, &Device::flex()).is_ok());
+    assert!(load(&files).is_ok());
 }

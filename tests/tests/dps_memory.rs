@@ -5,12 +5,14 @@
 use std::ops::ControlFlow;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use unclouded_core::diffusion::denoiser::NoiseSource;
 use unclouded_core::diffusion::inverse::{LinearOperator, Measurement, Visible, dps};
-use unclouded_core::diffusion::network::NetworkDenoiser;
-use unclouded_core::diffusion::noise::{NoiseSource, gaussian_stream};
 use unclouded_core::diffusion::prediction::Prediction;
+use unclouded_core::diffusion::sampler::Walk;
 use unclouded_core::diffusion::schedule::{Schedule, Spacing};
-use unclouded_core::unet::UNetConfig;
+use unclouded_core::model::denoiser::NetworkDenoiser;
+use unclouded_core::network::unet::UNetConfig;
+use unclouded_core::raster::random::gaussian_stream;
 
 struct Stream([usize; 4]);
 
@@ -58,7 +60,13 @@ fn peak(denoiser: &NetworkDenoiser, batch: usize, steps: usize) -> f64 {
     // Forgets the peak so far.
     std::fs::write("/proc/self/clear_refs", "5").unwrap();
     let go_on = &mut |_: usize, _: &Tensor<4>, _: &Tensor<4>| ControlFlow::Continue(());
-    let x = dps(denoiser, &measurement, x, &levels, 1.0, &mut noise, go_on).unwrap();
+    let x = dps(
+        &mut Walk::new(denoiser, &levels, &mut noise, go_on),
+        &measurement,
+        x,
+        1.0,
+    )
+    .unwrap();
     assert!(x.abs().max().into_scalar::<f32>().is_finite());
     status("VmHWM")
 }
@@ -71,11 +79,12 @@ fn memory_grows_with_the_batch_and_not_with_the_steps() {
     };
     let unet = config.init(&Device::flex()).unwrap();
     let denoiser = NetworkDenoiser {
-        unet: &unet,
+        network: &unet,
         prediction: Prediction::Edm { sigma_data: 1.0 },
         conditioning: None,
         mask: None,
         class: None,
+        vector: None,
     };
     println!("before: {:.0} MB", status("VmRSS"));
     let mut few = 0.0;

@@ -12,10 +12,10 @@ use unclouded_core::diffusion::denoiser::Denoiser;
 use unclouded_core::diffusion::denoiser::NoiseLevel;
 use unclouded_core::diffusion::gradient::pullback;
 use unclouded_core::diffusion::inverse::{BlockMean, LinearOperator, Measurement, PseudoInverse};
-use unclouded_core::diffusion::network::NetworkDenoiser;
 use unclouded_core::diffusion::prediction::Prediction;
-use unclouded_core::params::{self, Arrays};
-use unclouded_core::unet::UNetConfig;
+use unclouded_core::model::denoiser::NetworkDenoiser;
+use unclouded_core::network::params::{self, Arrays};
+use unclouded_core::network::unet::UNetConfig;
 
 /// Estimate, pullback and a guided estimate of a tiny network of `unet.safetensors`, in a row.
 fn run(name: &str, device: &Device) -> Vec<f32> {
@@ -33,11 +33,12 @@ fn run(name: &str, device: &Device) -> Vec<f32> {
         Tensor::from_data(TensorData::new(values, [2, channels, side, side]), device)
     };
     let denoiser = NetworkDenoiser {
-        unet: &unet,
+        network: &unet,
         prediction: Prediction::Edm { sigma_data: 0.5 },
         conditioning: Some(tensor(3, config.conditioning_bands, 16)),
         mask: None,
         class: None,
+        vector: None,
     };
     let level = NoiseLevel {
         alpha: 1.0,

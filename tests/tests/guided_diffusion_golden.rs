@@ -7,21 +7,23 @@ use std::ops::ControlFlow;
 
 use burn::tensor::{Device, Int, Tensor};
 use golden::network::{compared, tensor};
-use unclouded_core::diffusion::network::{Network, NetworkDenoiser};
-use unclouded_core::diffusion::noise::NoiseSource;
+use unclouded_core::diffusion::denoiser::NoiseSource;
 use unclouded_core::diffusion::sampler::{self, Sampler};
 use unclouded_core::diffusion::threshold::Thresholded;
-use unclouded_core::interop::diffusers::{DiffusersModel, FolderFiles, Variance};
-use unclouded_core::interop::guided_diffusion;
-use unclouded_core::params::Arrays;
+use unclouded_core::model::Model;
+use unclouded_core::model::denoiser::NetworkDenoiser;
+use unclouded_core::model::interop::diffusers::{self, FolderFiles, Variance};
+use unclouded_core::model::interop::guided_diffusion;
+use unclouded_core::network::params::Arrays;
+use unclouded_core::network::{Inputs, Network};
 use unclouded_tests::guided_diffusion::{file, flags, golden as golden_arrays, state_dict};
 
 const TOLERANCE: f64 = 1e-4;
 
-fn load(name: &str) -> DiffusersModel {
+fn load(name: &str) -> Model {
     let bytes = file(&state_dict(name));
     assert!(guided_diffusion::is_file(&bytes));
-    guided_diffusion::load(&bytes, Some(&flags(name)), &Device::flex()).unwrap()
+    guided_diffusion::load(&bytes, Some(&flags(name)), name, &Device::flex()).unwrap()
 }
 
 /// Largest difference of a network's output from the golden one.
@@ -30,21 +32,25 @@ fn off(network: &dyn Network, name: &str) -> f64 {
     let part = |part: &str| arrays.get(&format!("{name}.{part}"));
     let label: Option<Tensor<1, Int>> = part("label").map(|array| tensor::<1>(array).int());
     let (x, t) = (tensor(part("x").unwrap()), tensor(part("t").unwrap()));
-    compared(network.forward(x, t, label), part("y").unwrap())
+    let inputs = Inputs {
+        class: label,
+        ..Inputs::new(x, t)
+    };
+    compared(network.forward(inputs), part("y").unwrap())
 }
 
 #[test]
 fn outputs_equal_those_of_the_reference() {
     for name in ["heads", "adm", "new_order"] {
-        let worst = off(&load(name).network, name);
+        let worst = off(&*load(name).network, name);
         println!("{name}: {worst:.1e}");
         assert!(worst < TOLERANCE, "{name}: {worst:e}");
     }
     // The other order of q, k and v gives another image: the flag is heeded.
     let bytes = file(&state_dict("new_order"));
     let flags = r#"{"num_heads": 2}"#;
-    let model = guided_diffusion::load(&bytes, Some(flags), &Device::flex()).unwrap();
-    let worst = off(&model.network, "new_order");
+    let model = guided_diffusion::load(&bytes, Some(flags), "other", &Device::flex()).unwrap();
+    let worst = off(&*model.network, "new_order");
     assert!(worst > 1e-2, "{worst:e}");
 }
 
@@ -61,18 +67,15 @@ impl NoiseSource for Recorded {
 fn a_run_with_learned_variance_walks_the_same_way() {
     let (arrays, _) = golden_arrays();
     let model = load("adm");
-    let scheduler = &model.scheduler;
+    let scheduler = &model.foreign.as_ref().unwrap().scheduler;
     assert_eq!(scheduler.variance, Variance::LearnedRange);
     assert_eq!((scheduler.sampler, scheduler.steps), (Sampler::Ddpm, 6));
     let noise = tensor::<5>(&arrays["run.noise"]);
     let draws = (0..scheduler.steps).map(|i| noise.clone().slice(i..i + 1).squeeze_dim(0));
     let mut noise = Recorded(draws.collect());
     let network = NetworkDenoiser {
-        unet: &model.network,
-        prediction: scheduler.prediction,
-        conditioning: None,
-        mask: None,
         class: Some(tensor::<1>(&arrays["run.label"]).int()),
+        ..NetworkDenoiser::new(&*model.network, scheduler.prediction)
     };
     let denoiser = Thresholded {
         inner: &network,
@@ -104,7 +107,7 @@ fn a_run_with_learned_variance_walks_the_same_way() {
 
 #[test]
 fn what_diffusers_can_build_becomes_its_folder() {
-    let files = |name: &str| load(name).files();
+    let files = |name: &str| diffusers::files(&load(name));
     let folder: std::collections::HashMap<String, Vec<u8>> =
         files("adm").unwrap().into_iter().collect();
     let text = |name: &str| String::from_utf8(folder[name].clone()).unwrap();
@@ -115,8 +118,8 @@ fn what_diffusers_can_build_becomes_its_folder() {
         scheduler: Some(text("scheduler/scheduler_config.json")),
         index: None,
     };
-    let again = DiffusersModel::load(&again, &Device::flex()).unwrap();
-    assert!(off(&again.network, "adm") < TOLERANCE);
+    let again = diffusers::load(&again, "again", &Device::flex()).unwrap();
+    assert!(off(&*again.network, "adm") < TOLERANCE);
     for (name, word) in [("heads", "4 heads"), ("new_order", "64 features")] {
         let error = files(name).map(|_| name).expect_err(name);
         assert!(error.to_string().contains(word), "{error}");
@@ -125,8 +128,12 @@ fn what_diffusers_can_build_becomes_its_folder() {
 }
 
 fn refused(arrays: &Arrays, flags: Option<&str>, words: &[&str]) {
-    let error = guided_diffusion::load(&file(arrays), flags, &Device::flex()).expect_err("misfit");
-    let hint = error.hint().unwrap_or_default().to_owned();
+    let error = guided_diffusion::load(&file(arrays), flags, "misfit", &Device::flex());
+    let error = error.expect_err("misfit");
+    let hint = error
+        .hint()
+        .map(|hint| hint.to_string())
+        .unwrap_or_default();
     for word in words {
         let text = format!("{error} {hint}");
         assert!(text.contains(word), "{word} not in {text}");

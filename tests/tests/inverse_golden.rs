@@ -12,21 +12,21 @@ use golden::{bytes, max_abs_diff, shape, values};
 use safetensors::SafeTensors;
 use unclouded_core::Result;
 use unclouded_core::diffusion::cold::{self, Blurred, Degradation, Downsampled, Masked};
-use unclouded_core::diffusion::conditioning::Summation;
+use unclouded_core::diffusion::denoiser::NoiseSource;
 use unclouded_core::diffusion::denoiser::{Denoiser, NoiseLevel};
 use unclouded_core::diffusion::guidance::{Classifier, ClassifierFree, ClassifierGuided};
+use unclouded_core::diffusion::inverse::Summation;
 use unclouded_core::diffusion::inverse::{
     BlockMean, Blur, Ddrm, Decomposed, LinearOperator, Measurement, PseudoInverse, RangeNull,
     Visible, ddnm_plus, ddrm, dps, mcg,
 };
-use unclouded_core::diffusion::network::NetworkDenoiser;
-use unclouded_core::diffusion::noise::NoiseSource;
 use unclouded_core::diffusion::prediction::Prediction;
 use unclouded_core::diffusion::repaint::{Known, Resampling, repaint};
-use unclouded_core::diffusion::sampler;
+use unclouded_core::diffusion::sampler::{Sampler, Walk, sample};
 use unclouded_core::diffusion::schedule::{Schedule, Spacing};
-use unclouded_core::params::{self, Arrays};
-use unclouded_core::unet::{UNet, UNetConfig};
+use unclouded_core::model::denoiser::NetworkDenoiser;
+use unclouded_core::network::params::{self, Arrays};
+use unclouded_core::network::unet::{UNet, UNetConfig};
 
 const TOLERANCE: f64 = 1e-4;
 const STEPS: usize = 12;
@@ -214,7 +214,15 @@ impl Bench<'_> {
                 operator: linear,
                 y: exact.clone(),
             };
-            sampler::ddim(&inner, x.clone(), levels, 0.85, &mut self.noise(), on_step)
+            sample(
+                Sampler::Ddim,
+                &inner,
+                x.clone(),
+                levels,
+                0.85,
+                &mut self.noise(),
+                on_step,
+            )
         });
         let spectral = Measurement {
             operator: a,
@@ -222,18 +230,21 @@ impl Bench<'_> {
             noise_std: 0.2,
         };
         run("ddnm-plus", &|on_step| {
-            ddnm_plus(d, &spectral, x.clone(), levels, &mut self.noise(), on_step)
+            let mut noise = self.noise();
+            ddnm_plus(
+                &mut Walk::new(d, levels, &mut noise, on_step),
+                &spectral,
+                x.clone(),
+            )
         });
         run("ddrm", &|on_step| {
             let how = Ddrm::default();
+            let mut noise = self.noise();
             ddrm(
-                d,
+                &mut Walk::new(d, levels, &mut noise, on_step),
                 &spectral,
                 x.clone(),
-                levels,
                 how,
-                &mut self.noise(),
-                on_step,
             )
         });
         let measurement = |y: &Tensor<4>, noise_std: f64| Measurement {
@@ -247,15 +258,35 @@ impl Bench<'_> {
                 measurement: measurement(&noisy, 0.2),
                 data_std: 1.0,
             };
-            sampler::ddim(&inner, x.clone(), levels, 0.0, &mut self.noise(), on_step)
+            sample(
+                Sampler::Ddim,
+                &inner,
+                x.clone(),
+                levels,
+                0.0,
+                &mut self.noise(),
+                on_step,
+            )
         });
         run("dps", &|on_step| {
             let m = measurement(&noisy, 0.2);
-            dps(d, &m, x.clone(), levels, 0.5, &mut self.noise(), on_step)
+            let mut noise = self.noise();
+            dps(
+                &mut Walk::new(d, levels, &mut noise, on_step),
+                &m,
+                x.clone(),
+                0.5,
+            )
         });
         run("mcg", &|on_step| {
             let m = measurement(&exact, 0.0);
-            mcg(d, &m, x.clone(), levels, 0.5, &mut self.noise(), on_step)
+            let mut noise = self.noise();
+            mcg(
+                &mut Walk::new(d, levels, &mut noise, on_step),
+                &m,
+                x.clone(),
+                0.5,
+            )
         });
     }
 
@@ -285,21 +316,21 @@ impl Bench<'_> {
         self.check("repaint", &|on_step| {
             let x = self.start(&short);
             let noise = &mut self.noise();
-            repaint(
-                self.denoiser,
-                &known,
-                x,
-                &short,
-                resampling,
-                1.0,
-                noise,
-                on_step,
-            )
+            let walk = &mut Walk::new(self.denoiser, &short, noise, on_step);
+            repaint(walk, &known, x, resampling, 1.0)
         });
         let ddim = |denoiser: &dyn Denoiser, on_step: OnStep| {
             let levels = vp();
             let x = self.noise().draw(0, &device);
-            sampler::ddim(denoiser, x, &levels, 0.0, &mut self.noise(), on_step)
+            sample(
+                Sampler::Ddim,
+                denoiser,
+                x,
+                &levels,
+                0.0,
+                &mut self.noise(),
+                on_step,
+            )
         };
         self.check("sum", &|on_step| {
             let mut noise = self.noise();
@@ -373,11 +404,12 @@ fn over_a_network(kind: &'static str, name: &str) {
     let file = bytes("inverse");
     let (unet, extra) = network(name);
     let denoiser = Quiet(NetworkDenoiser {
-        unet: &unet,
+        network: &unet,
         prediction: Prediction::Edm { sigma_data: 0.5 },
         conditioning: Some(Tensor::zeros([2, extra, 8, 8], &Device::flex())),
         mask: None,
         class: None,
+        vector: None,
     });
     Bench {
         arrays: SafeTensors::deserialize(&file).unwrap(),

@@ -9,11 +9,11 @@ use golden::bytes;
 use golden::table::Table;
 use unclouded_core::diffusion::denoiser::NoiseLevel;
 use unclouded_core::diffusion::loss::{self, Kind, LossBatch, Objective, Weighting, vlb};
-use unclouded_core::diffusion::noise::gaussian_stream;
 use unclouded_core::diffusion::prediction::Prediction;
 use unclouded_core::diffusion::schedule::Schedule;
-use unclouded_core::params::{self, Arrays};
-use unclouded_core::unet::{UNet, UNetConfig};
+use unclouded_core::network::params::{self, Arrays};
+use unclouded_core::network::unet::{UNet, UNetConfig};
+use unclouded_core::raster::random::gaussian_stream;
 
 const COSINE: Schedule = Schedule::Cosine { timesteps: 1000 };
 

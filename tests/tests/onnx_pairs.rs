@@ -8,15 +8,15 @@ use std::path::Path;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use golden::bytes;
-use unclouded_core::checkpoint::{Conditioning, Model, ModelCard};
 use unclouded_core::diffusion::denoiser::{Denoiser, NoiseLevel};
-use unclouded_core::diffusion::network::NetworkDenoiser;
-use unclouded_core::diffusion::noise::gaussian_stream;
 use unclouded_core::diffusion::prediction::Prediction;
 use unclouded_core::diffusion::schedule::Schedule;
-use unclouded_core::interop::onnx;
-use unclouded_core::models::bundled;
-use unclouded_core::params::{self, Array, Arrays, Storage};
+use unclouded_core::model::bundled;
+use unclouded_core::model::denoiser::NetworkDenoiser;
+use unclouded_core::model::interop::onnx;
+use unclouded_core::model::{Conditioning, Model, ModelCard};
+use unclouded_core::network::params::{self, Array, Arrays, Storage};
+use unclouded_core::raster::random::gaussian_stream;
 
 /// One of the golden networks of `reference/unet.py` with the card of a model.
 fn golden_model(name: &str, conditioning: Conditioning, prediction: Prediction) -> Model {
@@ -36,7 +36,8 @@ fn golden_model(name: &str, conditioning: Conditioning, prediction: Prediction) 
         .filter_map(|(key, array)| Some((key.strip_prefix(&prefix)?.to_owned(), array.clone())))
         .collect();
     Model {
-        unet: params::assign(card.architecture.init(&device).unwrap(), &weights).unwrap(),
+        network: card.architecture.build(&weights, &device).unwrap(),
+        foreign: None,
         card,
         device,
         sha256: String::new(),
@@ -45,7 +46,7 @@ fn golden_model(name: &str, conditioning: Conditioning, prediction: Prediction) 
 
 fn write_pair(folder: &Path, model: &Model, height: usize, width: usize) {
     let (card, device) = (&model.card, &model.device);
-    let config = &card.architecture;
+    let config = card.architecture.unet().unwrap();
     let batch = 2;
     let random = |seed: u64, channels: usize| Array {
         shape: vec![batch, channels, height, width],
@@ -89,13 +90,14 @@ fn write_pair(folder: &Path, model: &Model, height: usize, width: usize) {
     for (i, label) in labels.into_iter().enumerate() {
         let conditioning = item("conditioning", i);
         let denoiser = NetworkDenoiser {
-            unet: &model.unet,
+            network: &*model.network,
             prediction: card.prediction,
             mask: conditioning.clone().map(|c| c.narrow(1, config.bands, 1)),
             conditioning,
             class: config
                 .classes
                 .map(|_| Tensor::<1, Int>::full([1], label as i64, device)),
+            vector: None,
         };
         let x = item("x", i).unwrap();
         denoised.extend(denoiser.denoise(x, level(i)).into_data().iter::<f32>());

@@ -7,12 +7,13 @@ use std::ops::ControlFlow;
 
 use burn::tensor::{DType, Device, Tensor, TensorData, activation};
 use golden::max_abs_diff;
+use unclouded_core::diffusion::denoiser::NoiseSource;
 use unclouded_core::diffusion::denoiser::{Denoiser, NoiseLevel};
 use unclouded_core::diffusion::likelihood::{self, Differentiated, Trace, log_likelihood};
-use unclouded_core::diffusion::noise::{NoiseSource, gaussian_stream};
 use unclouded_core::diffusion::sampler::{Family, Options, Sampler, sample_with};
 use unclouded_core::diffusion::schedule::{Schedule, Spacing};
 use unclouded_core::diffusion::sde::Sde;
+use unclouded_core::raster::random::gaussian_stream;
 
 /// Draws of a shape from one seed.
 struct Draws {

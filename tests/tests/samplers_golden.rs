@@ -11,8 +11,8 @@ use std::ops::ControlFlow;
 use burn::tensor::{Device, Tensor, TensorData};
 use golden::problem::{Mixture, Problem};
 use golden::table::Table;
+use unclouded_core::diffusion::denoiser::NoiseSource;
 use unclouded_core::diffusion::denoiser::{Denoiser, NoiseLevel};
-use unclouded_core::diffusion::noise::NoiseSource;
 use unclouded_core::diffusion::prediction::Prediction;
 use unclouded_core::diffusion::sampler::{Options, Sampler, img2img, sample_with};
 use unclouded_core::diffusion::schedule::{Schedule, Spacing};
@@ -363,7 +363,8 @@ fn start_from_an_image(problem: &Problem, table: &mut Table) {
         let draw = noise.draw(0, &device);
         let image = draw.ones_like() * 0.3;
         let levels = leading(20);
-        let (x, part) = img2img::start_from(image, &levels, 0.63, draw).unwrap();
+        let part = img2img::walked(&levels, 0.63).unwrap();
+        let x = img2img::noised(image, draw, part[0]);
         let mut got = Vec::new();
         let mut keep = |_: usize, x: &Tensor<4>, _: &Tensor<4>| {
             got.extend(x.to_data().iter::<f64>());

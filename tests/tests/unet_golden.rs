@@ -6,8 +6,8 @@ mod golden;
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use golden::{bytes, max_abs_diff};
-use unclouded_core::params::{self, Array, Arrays};
-use unclouded_core::unet::UNetConfig;
+use unclouded_core::network::params::{self, Array, Arrays};
+use unclouded_core::network::unet::UNetConfig;
 
 const TOLERANCE: f64 = 1e-4;
 

@@ -1,7 +1,7 @@
 //! The core's errors as JavaScript errors: the sentence, a hint, and what kind it is.
 
 use js_sys::Reflect;
-use unclouded_core::Error;
+use unclouded_core::{Error, Hint, Key};
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(typescript_custom_section)]
@@ -26,7 +26,7 @@ pub fn failure(kind: &str, message: &str, hint: Option<&str>) -> JsValue {
     error.into()
 }
 
-/// An error of the core. Hints that name options of the command line are left to that face.
+/// An error of the core in the page's words.
 pub fn from_core(error: Error) -> JsValue {
     let kind = match error {
         Error::Interrupted => "interrupted",
@@ -35,6 +35,37 @@ pub fn from_core(error: Error) -> JsValue {
         Error::Io(_) => "failed",
         _ => "input",
     };
-    let hint = error.hint().filter(|hint| !hint.contains("--"));
-    failure(kind, &error.to_string(), hint)
+    let message = match &error {
+        Error::Setting {
+            key, expected, got, ..
+        } => format!("{}: expected {expected}, got {got}", setting(*key)),
+        other => other.to_string(),
+    };
+    failure(kind, &message, error.hint().map(hint).as_deref())
+}
+
+/// What the page calls a setting.
+fn setting(key: Key) -> &'static str {
+    match key {
+        Key::ModelBands => "Bands for the model",
+        Key::Samples => "Samples",
+        Key::Steps => "Steps",
+        Key::Write => "Write",
+        Key::Quality => "Quality",
+        Key::Model => "Model",
+        other => other.name(),
+    }
+}
+
+/// What to do about an error on the page.
+fn hint(hint: Hint) -> String {
+    match hint {
+        Hint::UseCpu => "choose the CPU engine".into(),
+        Hint::NameBands => "choose one band of the scene for each band of the model".into(),
+        Hint::Generate | Hint::GenerateFromDegraded | Hint::Evaluate => {
+            "the page fills scenes: choose a model that does, or the one it comes with".into()
+        }
+        Hint::Train | Hint::NameFolder => "choose a checkpoint of this software".into(),
+        other => other.to_string(),
+    }
 }

@@ -14,6 +14,8 @@ mod options;
 mod outcome;
 mod progress;
 mod session;
+mod stored;
 mod turns;
 
 pub use session::Session;
+pub use stored::to_stored;

@@ -1,8 +1,11 @@
 //! What the page asks for: a JavaScript object, turned once into the core's settings.
 
+use std::str::FromStr;
+
 use serde::Deserialize;
-use unclouded_core::checkpoint::ModelCard;
-use unclouded_core::restore::{RestoreSettings, Written, usual_tile_px};
+use unclouded_core::Error;
+use unclouded_core::model::{ModelCard, Stored};
+use unclouded_core::restore::{RestoreSettings, Subject, Wish};
 use wasm_bindgen::prelude::*;
 
 use crate::failure::{failure, from_core};
@@ -22,16 +25,20 @@ export interface RestoreOptions {
   /** What the fill is: their mean (the default), the first of them, or the mean drawn anew from
    * pieces of the visible ground, for the eye. */
   write?: "mean" | "sample" | "texture";
-  /** "ddpm", "ddim", "dpmpp-2m" or "heun". */
+  /** Any of the core's samplers by name, e.g. "dpmpp-2m", "heun", "ddim". */
   sampler?: string;
+  /** How much time it may take: "preview", "fast", "standard", "balanced" or "best"; steps and
+   * samples go before it. */
+  quality?: string;
   /** Side of a tile, pixels. Default the model's, for a texture larger. */
   tilePx?: number;
   /** Overlap of neighbouring tiles, pixels. */
   overlapPx?: number;
   /** Tiles times members at once; the result does not depend on it. Default 1. */
   batch?: number;
-  /** Full brightness in scene units: 255 for 8 bits, 2750 for Sentinel-2. */
-  reflectanceScale?: number;
+  /** How the scene stores its values, e.g. "uint16"; the model's card knows what counts as fully
+   * bright in it. */
+  stored?: string;
 }
 "#;
 
@@ -49,7 +56,8 @@ struct Options {
     tile_px: Option<usize>,
     overlap_px: Option<usize>,
     batch: Option<usize>,
-    reflectance_scale: Option<f32>,
+    stored: Option<String>,
+    quality: Option<String>,
 }
 
 /// The settings of a run with this model on a window whose larger side has so many pixels.
@@ -68,38 +76,35 @@ pub fn settings(
         .and_then(|text| text.as_string())
         .ok_or_else(|| malformed("expected an object".into()))?;
     let asked: Options = serde_json::from_str(&text).map_err(|e| malformed(e.to_string()))?;
-    let defaults = &card.defaults;
-    let written = match &asked.write {
-        Some(word) => [Written::Mean, Written::Sample, Written::Texture]
-            .into_iter()
-            .find(|written| written.name() == word)
-            .ok_or_else(|| {
-                malformed(format!(
-                    "write: expected mean, sample or texture, got {word}"
-                ))
-            })?,
-        None => Written::default(),
-    };
-    let usual_px = usual_tile_px(written, defaults, Some(window_px));
-    let tile_px = asked.tile_px.unwrap_or(usual_px);
-    let sampler = match &asked.sampler {
-        Some(name) => name.parse().map_err(from_core)?,
-        None => defaults.sampler,
-    };
-    Ok(RestoreSettings {
-        tile_px,
-        // Another tile than the model's keeps the model's share of overlap.
-        overlap_px: asked
-            .overlap_px
-            .unwrap_or(defaults.overlap_px * tile_px / defaults.tile_px),
-        samples: asked.samples.unwrap_or(defaults.samples),
-        written,
-        steps: asked.steps.unwrap_or(defaults.steps),
-        sampler,
+    let wish = Wish {
+        quality: parsed(&asked.quality)?,
+        steps: asked.steps,
+        samples: asked.samples,
+        sampler: parsed(&asked.sampler)?,
+        written: parsed(&asked.write)?.unwrap_or_default(),
+        tile_px: asked.tile_px,
+        overlap_px: asked.overlap_px,
         seed: asked.seed,
-        batch: asked.batch.unwrap_or(1),
+        ..Wish::default()
+    };
+    let subject = Subject {
         model_bands: asked.model_bands,
-        reflectance_scale: asked.reflectance_scale,
-        ..RestoreSettings::default()
+        side_px: Some(window_px),
+        brightness: card.brightness.of(match asked.stored.as_deref() {
+            Some("uint8") => Stored::EightBits,
+            Some("uint16" | "int16") => Stored::SixteenBits,
+            _ => Stored::Other,
+        }),
+    };
+    let settings = RestoreSettings::resolve(card, &wish, &subject).map_err(from_core)?;
+    Ok(RestoreSettings {
+        batch: asked.batch.unwrap_or(1),
+        ..settings
     })
+}
+
+/// What a word stands for in the core.
+fn parsed<T: FromStr<Err = Error>>(word: &Option<String>) -> Result<Option<T>, JsValue> {
+    let word = word.as_deref();
+    word.map(str::parse).transpose().map_err(from_core)
 }

@@ -1,8 +1,8 @@
 //! What a run gives to the page: previews while it runs, the filled window at its end.
 
 use js_sys::{Array, Float32Array, Function, Object, Reflect, Uint8Array};
-use unclouded_core::provenance::{self, Provenance};
 use unclouded_core::raster::{Mask, Raster};
+use unclouded_core::restore::provenance::{self, Provenance};
 use unclouded_core::restore::{FilledRows, SceneSink, StepPreview, Summary};
 use wasm_bindgen::prelude::*;
 

@@ -4,10 +4,9 @@ use std::ops::ControlFlow;
 
 use burn::tensor::Device;
 use js_sys::Function;
-use unclouded_core::checkpoint::Model;
 use unclouded_core::kernels::self_test;
-use unclouded_core::provenance::Provenance;
-use unclouded_core::restore::{MemorySource, restore_async};
+use unclouded_core::model::Model;
+use unclouded_core::restore::{MemorySource, Provenance, restore_async};
 use wasm_bindgen::prelude::*;
 
 use crate::failure::{failure, from_core};
@@ -168,22 +167,14 @@ impl Session {
         };
         let run = restore_async(&mut source, &mut sink, model, &settings, &mut progress);
         let summary = taking_turns(run).await.map_err(from_core)?;
-        let how = Provenance {
-            version: env!("CARGO_PKG_VERSION").into(),
-            checkpoint_name: model.card.name.clone(),
-            checkpoint_sha256: model.sha256.clone(),
-            method: settings.method_for(&model.card).name().into(),
-            sampler: settings.sampler.name().into(),
-            steps: settings.steps,
-            samples: settings.samples,
-            written: settings.written.name().into(),
-            seed: settings.seed,
-            tile_px: settings.tile_px,
-            overlap_px: settings.overlap_px,
-            model_bands: settings.model_bands.iter().map(|band| band + 1).collect(),
-            filled_px: summary.filled_px as u64,
-            device: format!("browser {}", self.engine),
-        };
+        let bands = settings.model_bands.iter().map(|band| band + 1).collect();
+        let how = Provenance::of(
+            (&model.card, &model.sha256),
+            &settings,
+            bands,
+            summary.filled_px as u64,
+            format!("browser {}", self.engine),
+        );
         Ok(sink.into_js(&summary, &how))
     }
 }

@@ -21,10 +21,10 @@ const OTHER = "latium_20181112.tif";
 /** Where the source is, if whoever publishes the page says so. */
 const SOURCE = process.env.PAGE_SOURCE_URL;
 
-/** The first model of core/src/models.rs, which is the default of every face. */
+/** The first model of core/src/model/bundled.rs, which is the default of every face. */
 function defaultModel() {
-  const source = readFileSync(join(repo, "core/src/models.rs"), "utf8");
-  const [, name] = /include_bytes!\("\.\.\/models\/([^"]+)"\)/.exec(source);
+  const source = readFileSync(join(repo, "core/src/model/bundled.rs"), "utf8");
+  const [, name] = /include_bytes!\("[./]*\/models\/([^"]+)"\)/.exec(source);
   return join(repo, "core/models", name);
 }
 

@@ -2,7 +2,7 @@
 // The page asks with { id, call, args }; answers are { id, result }, { id, error }, and while a
 // call runs { id, progress }, { id, preview } or { id, bytes }. { lost } when the GPU is gone.
 
-import init, { Session, detectClouds, growMask } from "../pkg/unclouded_wasm.js";
+import init, { Session, detectClouds, growMask, toStored } from "../pkg/unclouded_wasm.js";
 import { sendable } from "./refusal.js";
 import { fetchCheckpoint, fetchPacked } from "./unpack.js";
 
@@ -88,7 +88,8 @@ const calls = {
     try {
       const preview = previews ? (picture) => post({ preview: picture }, [picture.image.buffer]) : undefined;
       const progress = (done, total, texture) => post({ progress: { done, total, texture } });
-      return await session.restore(job, options, progress, preview, abort.signal);
+      const { image, ...restored } = await session.restore(job, options, progress, preview, abort.signal);
+      return { ...restored, stored: toStored(options.stored, image, job.nodata) };
     } finally {
       running.delete(id);
     }
@@ -103,7 +104,7 @@ self.onmessage = async ({ data: { id, call, args } }) => {
   const post = (message, transfer = []) => self.postMessage({ id, ...message }, transfer);
   try {
     const result = await calls[call](args, { id, post });
-    const move = [result.image, result.std, result.provenance].filter(Boolean).map((array) => array.buffer);
+    const move = [result.stored, result.std, result.provenance].filter(Boolean).map((array) => array.buffer);
     post({ result }, move);
   } catch (error) {
     // A lost device shows first as a failed read; the loss is the better explanation.

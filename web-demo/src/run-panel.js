@@ -3,12 +3,9 @@
 import { app, drawn, mask, refresh, scenes, viewer } from "./app.js";
 import { guessBands } from "./bands.js";
 import { $, complain, number, save, say } from "./page.js";
+import { QUALITY } from "./quality.js";
 import { toRgba } from "./render.js";
 import { listBands, redraw } from "./scene-panel.js";
-
-/** What a quality changes of the model's own settings. One step is as accurate as the model's three
- * and three times as fast, but its samples disagree too little: fine has an honest uncertainty. */
-const QUALITY = { fast: { steps: 1, samples: 2 }, standard: { steps: 1, samples: 4 }, fine: {} };
 
 /** Puts steps and samples of the chosen quality into their fields. */
 export function applyQuality() {
@@ -70,7 +67,7 @@ export async function run() {
     const job = async () => {
       maskState = mask.state;
       const input = await scenes.call("job", { mask: mask.flags, clouds: app.other?.clouds });
-      if (input.reflectanceScale) options.reflectanceScale = input.reflectanceScale;
+      options.stored = input.stored;
       return input;
     };
     begin();
@@ -128,8 +125,8 @@ function showPreview({ row, col, height, width, bands, image }) {
   viewer.draw();
 }
 
-async function finish({ image, std, provenance, tags, filledPx }, seconds, maskState) {
-  const result = await scenes.call("compose", { image, std, provenance, tags });
+async function finish({ stored, std, provenance, tags, filledPx }, seconds, maskState) {
+  const result = await scenes.call("compose", { stored, std, provenance, tags });
   app.finished = { uncertainty: Boolean(result.uncertainty), seconds, maskState, saved: false };
   $("scale-high").textContent = result.full === undefined ? "" : `${Number(result.full.toPrecision(3))} (scene's units): a guess`;
   await redraw();

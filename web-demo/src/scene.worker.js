@@ -158,8 +158,8 @@ const calls = {
     return job;
   },
 
-  compose({ image, std, provenance, tags }) {
-    const { bands, changedClear } = current.compose(image, provenance);
+  compose({ stored, std, provenance, tags }) {
+    const { bands, changedClear } = current.compose(stored, provenance);
     outcome = { bands, std, provenance: provenance.slice(), tags };
     const clear = provenance.reduce((sum, value) => sum + (value === 1), 0);
     const spread = std && meanOverBands(std, current.dataBands.length, current.pixels);

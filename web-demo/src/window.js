@@ -1,6 +1,6 @@
 // A window of a scene in memory: native values, which pixels are data, and what a run made of it.
 
-import { fromFill, isNodata, reflectanceScale } from "./dtype.js";
+import { isNodata } from "./dtype.js";
 import { Refusal } from "./refusal.js";
 
 /** Values (pixels times bands) a window may have, so that the engine's memory suffices. */
@@ -61,17 +61,17 @@ export class SceneWindow {
     this.dataBands.forEach((band, b) => image.set(this.all[band], b * this.pixels));
     const valid = new Uint8Array(this.pixels);
     for (let i = 0; i < this.pixels; i += 1) valid[i] = mask[i] ? this.some[i] : this.every[i];
-    return { image, mask, valid, bands: this.dataBands.length, height, width, reflectanceScale: reflectanceScale(this.scene.kind) };
+    return { image, mask, valid, bands: this.dataBands.length, height, width, stored: this.scene.kind.name, nodata: this.scene.nodata };
   }
 
-  /** Native bands with the fill put in; `provenance` 2 = filled. Also counts changed clear pixels. */
-  compose(image, provenance) {
-    const { kind, nodata } = this.scene;
+  /** Native bands with the fill put in, `stored` as they store it; `provenance` 2 = filled. Also
+   * counts changed clear pixels. */
+  compose(stored, provenance) {
     const bands = this.all.map((band) => band.slice());
     this.dataBands.forEach((band, b) => {
       const [out, offset] = [bands[band], b * this.pixels];
       for (let i = 0; i < this.pixels; i += 1) {
-        if (provenance[i] === 2) out[i] = fromFill(kind, image[offset + i], nodata);
+        if (provenance[i] === 2) out[i] = stored[offset + i];
       }
     });
     return { bands, changedClear: this.changedClear(bands, provenance) };

@@ -1,6 +1,10 @@
 //! The one interface between samplers and networks: a denoiser returns the x0 estimate.
 
-use burn::tensor::Tensor;
+use std::ops::ControlFlow;
+
+use burn::tensor::{Device, Tensor};
+
+use crate::error::{Error, Result};
 
 /// How noisy an image is: `x = alpha * x0 + sigma * n` with n ~ N(0, 1).
 ///
@@ -54,7 +58,7 @@ pub trait Denoiser {
 }
 
 /// A denoiser whose reverse steps have the largest variance there is, beta, as if a network had
-/// learned it: «fixed large» (Ho et al. 2020, sect. 3.2).
+/// learned it: "fixed large" (Ho et al. 2020, sect. 3.2).
 pub struct LargeVariance<'a>(pub &'a dyn Denoiser);
 
 impl Denoiser for LargeVariance<'_> {
@@ -69,5 +73,29 @@ impl Denoiser for LargeVariance<'_> {
     ) -> (Tensor<4>, Option<Tensor<4>>) {
         let largest = x.ones_like();
         (self.0.denoise(x, level), Some(largest))
+    }
+}
+
+/// Where a sampler takes its noise from.
+pub trait NoiseSource {
+    /// Standard normal values for the `draw`-th request of a sampler (0 is the starting noise).
+    ///
+    /// # Shapes
+    /// - output: `[batch, bands, height, width]` of the batch being sampled
+    fn draw(&mut self, draw: usize, device: &Device) -> Tensor<4>;
+}
+
+/// Called after every step with its number from 0, x after the step, and the x0 estimate the
+/// step was made from; breaking off ends the run with [`Error::Interrupted`].
+pub type OnStep<'a> = dyn FnMut(usize, &Tensor<4>, &Tensor<4>) -> ControlFlow<()> + 'a;
+
+/// What a listener's answer means for the run.
+///
+/// # Errors
+/// [`Error::Interrupted`] when it breaks off.
+pub fn proceed(flow: ControlFlow<()>) -> Result<()> {
+    match flow {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(Error::Interrupted),
     }
 }

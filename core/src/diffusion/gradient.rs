@@ -45,11 +45,11 @@ mod tests {
     use burn::tensor::{Device, Tensor, TensorData};
 
     use super::*;
-    use crate::diffusion::network::NetworkDenoiser;
-    use crate::diffusion::noise::gaussian_stream;
     use crate::diffusion::prediction::Prediction;
-    use crate::params::{self, Array, Arrays};
-    use crate::unet::{UNet, UNetConfig};
+    use crate::model::denoiser::NetworkDenoiser;
+    use crate::network::params::{self, Array, Arrays};
+    use crate::network::unet::{UNet, UNetConfig};
+    use crate::raster::random::gaussian_stream;
 
     fn random<const D: usize>(key: u64, shape: [usize; D]) -> Tensor<D> {
         let values = gaussian_stream(&[77, key], shape.iter().product());
@@ -117,11 +117,12 @@ mod tests {
             let unet = network(&config);
             let extra = config.conditioning_bands;
             let denoiser = NetworkDenoiser {
-                unet: &unet,
+                network: &unet,
                 prediction: Prediction::Edm { sigma_data: 0.5 },
                 conditioning: (extra > 0).then(|| random(4, [2, extra, 16, 16])),
                 mask: None,
                 class: None,
+                vector: None,
             };
             let (x, v) = (random(1, [2, 3, 16, 16]), random(2, [2, 3, 16, 16]));
             let (denoised, gradient) = pullback(&denoiser, x.clone(), level, &|_| v.clone());

@@ -7,9 +7,9 @@
 
 use burn::tensor::Tensor;
 
+use super::denoiser::NoiseSource;
 use super::denoiser::{Denoiser, NoiseLevel};
-use super::noise::NoiseSource;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Key, Result};
 
 /// A denoiser that can be differentiated.
 pub trait VectorJacobian: Denoiser {
@@ -87,11 +87,11 @@ pub fn log_likelihood(
     let [batch, bands, height, width] = images.dims();
     let dimension = (bands * height * width) as f64;
     let device = images.device();
-    let setting = |what, expected: &str, got: usize| Error::Setting {
-        what,
+    let setting = |name, expected: &str, got: usize| Error::Setting {
+        key: Key::Field(name),
         expected: expected.into(),
         got: got.to_string(),
-        hint: "1000 levels and one vector are usual",
+        hint: Hint::Advice("1000 levels and one vector are usual"),
     };
     if upwards.len() < 2 {
         return Err(setting("noisy levels", "at least 2", upwards.len()));

@@ -1,7 +1,6 @@
 //! Schedules, denoisers, samplers, conditioning, guidance, inverse problems, noise and losses.
 
 pub mod cold;
-pub mod conditioning;
 pub mod denoiser;
 #[cfg(feature = "autodiff")]
 pub mod gradient;
@@ -10,12 +9,11 @@ pub mod inverse;
 pub mod likelihood;
 pub mod loss;
 pub mod ncsn;
-pub mod network;
 pub mod noise;
+pub mod posterior;
 pub mod prediction;
 pub mod repaint;
 pub mod sampler;
 pub mod schedule;
 pub mod sde;
-pub mod task;
 pub mod threshold;

@@ -1,5 +1,5 @@
-//! Noise-conditioned score networks: the choices of Song & Ermon 2020, «Improved Techniques for
-//! Training Score-Based Generative Models».
+//! Noise-conditioned score networks: the choices of Song & Ermon 2020, "Improved Techniques for
+//! Training Score-Based Generative Models".
 //!
 //! The five techniques and where they are: (1) the largest sigma, [`largest_distance`]; (2) the
 //! ratio of neighbouring sigmas, [`ratio`]; (3) the score as `s(x) / sigma`, which is a network

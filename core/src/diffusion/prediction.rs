@@ -3,6 +3,7 @@
 //! Whatever is predicted, the estimate is `x0 = c_skip x + c_out F(c_in x, c_noise)`
 //! (Karras et al. 2022, eq. 7).
 
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::denoiser::NoiseLevel;
@@ -108,6 +109,19 @@ impl Prediction {
     pub fn weight(&self, level: NoiseLevel) -> f64 {
         self.scaling(level).c_out.powi(-2)
     }
+}
+
+/// The output of a network with learned variance in its two halves: what it predicts, and where
+/// in its range the variance lies. One without has only the first.
+///
+/// # Shapes
+/// - `output`: `[batch, bands, height, width]` or `[batch, 2 * bands, height, width]`
+pub fn split_variance(output: Tensor<4>, bands: usize) -> (Tensor<4>, Option<Tensor<4>>) {
+    if output.dims()[1] == bands {
+        return (output, None);
+    }
+    let predicted = output.clone().narrow(1, 0, bands);
+    (predicted, Some(output.narrow(1, bands, bands)))
 }
 
 #[cfg(test)]

@@ -1,15 +1,12 @@
 //! RePaint: an unconditional denoiser fills a hole by going down, and up and down again
 //! (Lugmayr et al. 2022).
 
-use std::ops::ControlFlow;
-
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::denoiser::{Denoiser, NoiseLevel};
-use super::noise::NoiseSource;
-use super::sampler::OnStep;
-use crate::error::{Error, Result};
+use super::posterior::added;
+use super::sampler::Walk;
+use crate::error::Result;
 
 /// How often, and how far, a run goes back up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,35 +88,32 @@ pub struct Known {
 /// `on_step` is called after every call of the network, with its number from 0.
 ///
 /// # Errors
-/// [`Error::Interrupted`] when `on_step` breaks off.
-#[allow(clippy::too_many_arguments)]
+/// [`Error::Interrupted`](crate::Error::Interrupted) when `on_step` breaks off.
 pub fn repaint(
-    denoiser: &dyn Denoiser,
+    walk: &mut Walk,
     known: &Known,
     mut x: Tensor<4>,
-    levels: &[NoiseLevel],
     resampling: Resampling,
     eta: f64,
-    noise: &mut dyn NoiseSource,
-    on_step: &mut OnStep,
 ) -> Result<Tensor<4>> {
     let visible = known.mask.clone().neg() + 1.0;
     let (mut at, mut calls) = (0, 0);
-    let moves = resampling.moves(levels.len().saturating_sub(1));
+    let levels = walk.levels;
+    let moves = resampling.moves(walk.step_count());
     for (number, direction) in moves.into_iter().enumerate() {
         let now = levels[at];
         match direction {
             Move::Renoise => {
                 at -= 1;
                 let ratio = levels[at].alpha / now.alpha;
-                let added = levels[at].sigma.powi(2) - (ratio * now.sigma).powi(2);
-                let fresh = noise.draw(number + 1, &x.device());
+                let added = added(levels[at], now);
+                let fresh = walk.draw(number + 1, &x);
                 x = x * ratio + fresh * added.max(0.0).sqrt();
             }
             Move::Denoise => {
                 at += 1;
                 let next = levels[at];
-                let denoised = denoiser.denoise(x.clone(), now);
+                let denoised = walk.denoise(&x, now);
                 let ratio = now.alpha / next.alpha * next.sigma / now.sigma;
                 let variance = eta * eta * (next.sigma.powi(2) - (ratio * next.sigma).powi(2));
                 let kept = (next.sigma.powi(2) - variance).max(0.0).sqrt() / now.sigma;
@@ -127,14 +121,12 @@ pub fn repaint(
                 let mut rest = known.image.clone() * next.alpha;
                 if next.sigma > 0.0 {
                     // One draw serves both: a pixel is either hole or known.
-                    let fresh = noise.draw(number + 1, &hole.device());
+                    let fresh = walk.draw(number + 1, &hole);
                     hole = hole + fresh.clone() * variance.max(0.0).sqrt();
                     rest = rest + fresh * next.sigma;
                 }
                 x = hole * known.mask.clone() + rest * visible.clone();
-                if on_step(calls, &x, &denoised) == ControlFlow::Break(()) {
-                    return Err(Error::Interrupted);
-                }
+                walk.done(calls, &x, &denoised)?;
                 calls += 1;
             }
         }

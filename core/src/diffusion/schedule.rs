@@ -14,7 +14,7 @@ use spacing::{karras_of, linspace};
 
 use super::denoiser::NoiseLevel;
 use super::sde::Sde;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Key, Result};
 pub use zero_snr::{Base, rescale_zero_terminal_snr};
 
 /// Largest beta of the schedules that are defined through alpha-bar (Nichol & Dhariwal 2021,
@@ -49,7 +49,7 @@ pub enum Schedule {
         beta_end: f64,
     },
     /// Square roots of the betas linear in the timestep (Rombach et al. 2022); some code calls
-    /// this one «linear».
+    /// this one "linear".
     ScaledLinear {
         /// Length T of the diffusion.
         #[serde(default = "thousand")]
@@ -192,17 +192,16 @@ impl Schedule {
     /// # Errors
     /// [`Error::Setting`] naming the first field that is out of range.
     pub fn validate(&self) -> Result<()> {
-        let check = |ok: bool, what, expected: &str, got: String| {
-            let hint = "see the schedule in the model card or the training recipe";
+        let check = |ok: bool, name, expected: &str, got: String| {
             let expected = expected.to_owned();
             if ok {
                 Ok(())
             } else {
                 Err(Error::Setting {
-                    what,
+                    key: Key::Field(name),
                     expected,
                     got,
-                    hint,
+                    hint: Hint::Advice("see the schedule in the model card or the training recipe"),
                 })
             }
         };
@@ -426,10 +425,10 @@ impl Schedule {
         let most = self.timesteps().unwrap_or(MAX_STEPS);
         if !(1..=most).contains(&steps) {
             return Err(Error::Setting {
-                what: "steps",
+                key: Key::Steps,
                 expected: format!("1 to {most}"),
                 got: steps.to_string(),
-                hint: "a run cannot take more steps than the model was trained with",
+                hint: Hint::Advice("a run cannot take more steps than the model was trained with"),
             });
         }
         let mut levels = match *self {

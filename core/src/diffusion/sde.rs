@@ -1,14 +1,7 @@
 //! Diffusions in continuous time (Song et al. 2021b): `dx = f(t) x dt + g(t) dw` for t from 0 to
 //! 1, with the noise level of every t in closed form.
 
-use std::ops::ControlFlow;
-
-use burn::tensor::Tensor;
-
-use super::denoiser::{Denoiser, NoiseLevel};
-use super::noise::NoiseSource;
-use super::sampler::OnStep;
-use crate::error::{Error, Result};
+use super::denoiser::NoiseLevel;
 
 /// A forward diffusion.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -92,62 +85,6 @@ impl Sde {
                 sigma_max,
             } => level.sigma * (2.0 * (sigma_max / sigma_min).ln()).sqrt(),
         }
-    }
-
-    /// The score of x at t from the x0 estimate.
-    fn score(&self, denoiser: &dyn Denoiser, x: &Tensor<4>, t: f64) -> (Tensor<4>, Tensor<4>) {
-        let level = self.level(t);
-        let denoised = denoiser.denoise(x.clone(), level);
-        let score = (denoised.clone() * level.alpha - x.clone()) / level.sigma.powi(2);
-        (score, denoised)
-    }
-
-    /// Euler-Maruyama on the reverse SDE (eq. 6) from t = 1 to [`smallest_time`] in equal steps:
-    /// `x <- x - (f x - g² score) dt + g sqrt(dt) z`; the last step adds no noise, and then the x0
-    /// estimate is taken (Tweedie's formula). Step i asks for draw i + 1. `probability_flow` takes
-    /// half the score and no noise instead (eq. 13).
-    ///
-    /// # Shapes
-    /// - `x`: `[batch, bands, height, width]`, sigma(1) times noise
-    /// - output: the same, clean
-    ///
-    /// # Errors
-    /// [`Error::Setting`] for no steps; [`Error::Interrupted`] when `on_step` breaks off.
-    ///
-    /// [`smallest_time`]: Self::smallest_time
-    pub fn euler_maruyama(
-        &self,
-        denoiser: &dyn Denoiser,
-        mut x: Tensor<4>,
-        steps: usize,
-        probability_flow: bool,
-        noise: &mut dyn NoiseSource,
-        on_step: &mut OnStep,
-    ) -> Result<Tensor<4>> {
-        if steps == 0 {
-            return Err(Error::Setting {
-                what: "steps",
-                expected: "at least 1".into(),
-                got: "0".into(),
-                hint: "1000 steps are usual",
-            });
-        }
-        let last = self.smallest_time();
-        let dt = (1.0 - last) / steps as f64;
-        for step in 0..steps {
-            let t = 1.0 - step as f64 * dt;
-            let (score, denoised) = self.score(denoiser, &x, t);
-            let (f, g) = (self.drift(t), self.diffusion(t));
-            let share = if probability_flow { 0.5 } else { 1.0 };
-            x = x * (1.0 - f * dt) + score * (share * g * g * dt);
-            if !probability_flow && step + 1 < steps {
-                x = x.clone() + noise.draw(step + 1, &x.device()) * (g * dt.sqrt());
-            }
-            if let ControlFlow::Break(()) = on_step(step, &x, &denoised) {
-                return Err(Error::Interrupted);
-            }
-        }
-        Ok(denoiser.denoise(x, self.level(last)))
     }
 }
 

@@ -1,8 +1,16 @@
 //! What holds for images of any network; small ones of ours stand for them.
 
+use std::collections::BTreeMap;
+
+use burn::tensor::Device;
+
 use super::*;
 use crate::diffusion::schedule::{Schedule, Spacing};
-use crate::unet::UNetConfig;
+use crate::model::interop::diffusers::{Foreign, Scheduler};
+use crate::model::{ModelCard, bundled};
+use crate::network::params;
+use crate::network::unet::UNetConfig;
+use crate::raster::random::gaussian_stream;
 
 const LINEAR: Schedule = Schedule::Linear {
     timesteps: 1000,
@@ -18,6 +26,7 @@ fn settings(batch: usize) -> GenerateSettings {
         options: Options::default(),
         levels: LINEAR.levels(3, Spacing::Trailing).unwrap(),
         class: Some(1),
+        vector: None,
         guidance: Some(Guidance {
             weight: 1.5,
             null_class: None,
@@ -41,24 +50,32 @@ fn made(settings: &GenerateSettings, count: usize) -> Vec<Raster> {
         ..UNetConfig::default()
     };
     // Random but the same each time: fresh weights are drawn anew.
-    let fresh = config.init(&device).unwrap();
-    let mut arrays = crate::params::collect(&fresh);
+    let mut arrays = params::collect(&config.init(&device).unwrap());
     for (i, array) in arrays.values_mut().enumerate() {
-        let count = array.values.len();
-        array.values = crate::diffusion::noise::gaussian_stream(&[i as u64], count);
+        array.values = gaussian_stream(&[i as u64], array.values.len());
         array.values.iter_mut().for_each(|v| *v *= 0.1);
     }
-    let network = crate::params::assign(fresh, &arrays).unwrap();
-    let generator = Generator {
-        network: &network,
-        prediction: Prediction::Eps,
-        bands: 2,
-        size_multiple: config.size_multiple(),
-        threshold: Some(Threshold::Static { range: 1.0 }),
-        large_variance: false,
-        cold: None,
-        device: &device,
+    // DDPM's scheduler with its defaults: eps, and estimates clipped to -1..1.
+    let scheduler = Scheduler::parse(None).unwrap();
+    let card = ModelCard {
+        bands: vec!["red".into(), "nir".into()],
+        conditioning: Conditioning::None,
+        prediction: scheduler.prediction,
+        schedule: scheduler.schedule,
+        architecture: config.into(),
+        ..ModelCard::read(bundled()[0].1).unwrap()
     };
+    let model = Model {
+        network: card.architecture.build(&arrays, &device).unwrap(),
+        foreign: Some(Box::new(Foreign {
+            scheduler,
+            labels: BTreeMap::new(),
+        })),
+        device,
+        sha256: String::new(),
+        card,
+    };
+    let generator = Generator::new(&model).unwrap();
     let mut images = Vec::new();
     let go_on = &mut |_| ControlFlow::Continue(());
     generate(&generator, settings, count, go_on, &mut |i, image| {

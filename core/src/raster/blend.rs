@@ -44,7 +44,7 @@ const CHUNK_COLS: usize = 256;
 /// rows between the last ones dropped and the last tile added are in memory, and of those only
 /// the columns near which a tile was added.
 ///
-/// A plane is one band of one ensemble member: samples are blended each for itself, since the
+/// A plane is one band of one ensemble member: each sample is blended on its own, since the
 /// mean would be the same but their spread would not.
 #[derive(Debug)]
 pub struct Blender {

@@ -102,8 +102,8 @@ fn smooth_towards(
     out
 }
 
-/// What the network starts from: [`smooth`] without its streaks ([`soften`](super::soften)) and
-/// with the slopes of the ground at its rim ([`tension`](super::tension)). Better than inverse
+/// What the network starts from: [`smooth`] without its streaks ([`soften`](mod@super::soften)) and
+/// with the slopes of the ground at its rim ([`tension`]). Better than inverse
 /// distance by about 0.6 dB.
 pub fn soft(image: &Raster, mask: &Mask, valid: &Mask, max_distance_px: usize) -> Raster {
     let means = visible_means(image, &valid.and_not(mask));

@@ -1,7 +1,7 @@
 //! Masks: making, counting, cropping, growing and combining them.
 
 use super::{Mask, Raster, Window, crop_rows, pick, reflected};
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 
 impl Mask {
     /// One band: 1 where set, 0 elsewhere.
@@ -37,7 +37,7 @@ impl Mask {
                 what: "mask values",
                 expected: format!("{height}x{width}"),
                 got: data.len().to_string(),
-                hint: "a mask has one flag for each pixel of the scene",
+                hint: Hint::Advice("a mask has one flag for each pixel of the scene"),
             });
         }
         Ok(Mask {

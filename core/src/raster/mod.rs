@@ -9,15 +9,17 @@ pub mod growth;
 pub mod guide;
 pub mod mask;
 pub mod normalize;
+pub mod random;
 pub mod soften;
 pub mod spectral;
+pub mod stored;
 pub mod summed_area;
 pub mod tension;
 pub mod texture;
 pub mod tiler;
 pub mod turn;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 
 /// A rectangle of scene pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -131,7 +133,7 @@ impl Raster {
                 what: "image values",
                 expected: format!("{bands}x{height}x{width}"),
                 got: data.len().to_string(),
-                hint: "the image is stored band after band, row by row",
+                hint: Hint::Advice("the image is stored band after band, row by row"),
             });
         }
         Ok(Raster {

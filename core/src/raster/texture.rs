@@ -17,7 +17,7 @@ mod tests;
 use super::coarse::{block_means, enlarge_by};
 use super::normalize::TileNorm;
 use super::{Mask, Raster, Window};
-use crate::diffusion::noise::gaussian_window;
+use crate::raster::random::gaussian_window;
 pub use bank::SIDE_PX as PATCH_PX;
 use bank::{Patches, Positions};
 

@@ -1,7 +1,7 @@
 //! Cutting a scene into overlapping tiles of one size.
 
 use super::{Mask, Window};
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Key, Result};
 
 /// How a scene is cut: square tiles of `tile_px` in rows from top to bottom, neighbours sharing
 /// at least `overlap_px`. The last tile of a row or column is shifted back so as not to leave
@@ -28,18 +28,18 @@ impl Tiling {
     pub fn new(height: usize, width: usize, tile_px: usize, overlap_px: usize) -> Result<Self> {
         if tile_px == 0 {
             return Err(Error::Setting {
-                what: "tile-px",
+                key: Key::TilePx,
                 expected: "at least 1".into(),
                 got: "0".into(),
-                hint: "64 to 512 pixels are usual; larger tiles need more memory",
+                hint: Hint::Advice("64 to 512 pixels are usual; larger tiles need more memory"),
             });
         }
         if overlap_px >= tile_px {
             return Err(Error::Setting {
-                what: "overlap-px",
-                expected: format!("smaller than tile-px ({tile_px})"),
+                key: Key::OverlapPx,
+                expected: format!("smaller than their side ({tile_px})"),
                 got: overlap_px.to_string(),
-                hint: "a quarter of the tile is a good overlap",
+                hint: Hint::Advice("a quarter of the tile is a good overlap"),
             });
         }
         if height == 0 || width == 0 {
@@ -47,7 +47,7 @@ impl Tiling {
                 what: "scene size",
                 expected: "at least 1x1 pixels".into(),
                 got: format!("{height}x{width}"),
-                hint: "the scene holds no pixel; check the input file",
+                hint: Hint::Advice("the scene holds no pixel; check the input file"),
             });
         }
         Ok(Tiling {
@@ -155,7 +155,7 @@ mod tests {
         let error = Tiling::new(10, 10, 64, 64).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "overlap-px must be smaller than tile-px (64), got 64"
+            "overlap of the tiles must be smaller than their side (64), got 64"
         );
         assert!(error.hint().is_some());
         assert!(Tiling::new(10, 10, 0, 0).is_err());

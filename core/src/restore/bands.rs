@@ -5,7 +5,7 @@ use super::predict::Tile;
 use crate::raster::Window;
 
 /// The scene bands the model restores, each once, and which of its outputs they are.
-pub(super) struct Guides {
+pub(super) struct RestoredBands {
     pub bands: Vec<usize>,
     /// For each of `bands`, the model's bands it feeds.
     slots: Vec<Vec<usize>>,
@@ -13,7 +13,7 @@ pub(super) struct Guides {
     pub sources: Vec<usize>,
 }
 
-impl Guides {
+impl RestoredBands {
     pub fn new(model_bands: &[usize]) -> Self {
         let mut bands: Vec<usize> = Vec::new();
         let mut slots: Vec<Vec<usize>> = Vec::new();
@@ -56,7 +56,7 @@ impl Guides {
     ) -> StepPreview {
         let Window { height, width, .. } = tile.window;
         let slots: Vec<usize> = self.slots.iter().map(|slots| slots[0]).collect();
-        let mut image = tile.filled.select_bands(&slots);
+        let mut image = tile.shown.filled.select_bands(&slots);
         let residual = self.fold(residual, height * width);
         image
             .data

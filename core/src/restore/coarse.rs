@@ -12,8 +12,8 @@ use super::{
     FilledRows, Progress, RestoreSettings, SceneSink, SceneSource, SceneWindow, Written,
     restore_async,
 };
-use crate::checkpoint::Model;
 use crate::error::Result;
+use crate::model::Model;
 use crate::raster::bits::BitMask;
 use crate::raster::coarse::{FACTOR, Small, enlarge, is_deep, needed};
 use crate::raster::soften::distances;
@@ -202,7 +202,7 @@ pub(super) fn estimate<'a>(
             std: room()?,
             known: BitMask::new(height, width),
         };
-        // Always a mean: one draw of the wide colours is a wild one, and nothing nearby holds it.
+        // Always a mean: a single sample of colours this coarse strays far, and nothing nearby corrects it.
         let settings = RestoreSettings {
             model_bands: sources.to_vec(),
             samples: settings.samples.max(model.card.defaults.samples),

@@ -60,7 +60,7 @@ pub(super) fn compose(
     let (image, std) = (&mut rows.image, &mut rows.std);
     let (width, all) = (rows.window.width, rows.window.pixels());
     let pixels = part.window.pixels();
-    let g = plan.guides.bands.len();
+    let g = plan.restored.bands.len();
     let Transfer {
         others,
         beta,
@@ -94,7 +94,7 @@ pub(super) fn compose(
                 std.data[band * all + to] = (variance + unknown).sqrt();
             }
         };
-        for (i, &band) in plan.guides.bands.iter().enumerate() {
+        for (i, &band) in plan.restored.bands.iter().enumerate() {
             put(band, &|sample| guide(sample, i), spread(i).powi(2));
         }
         for (o, &band) in others.iter().enumerate() {

@@ -1,10 +1,10 @@
 //! What a restoration would do, without doing it.
 
-use super::bands::Guides;
+use super::bands::RestoredBands;
 use super::survey::Survey;
 use super::{RestoreSettings, SceneSource, coarse_to_fine, settings};
-use crate::checkpoint::Model;
 use crate::error::Result;
+use crate::model::Model;
 use crate::raster::tiler::Tiling;
 
 /// How much work a scene is.
@@ -28,11 +28,13 @@ pub fn forecast(
     settings: &RestoreSettings,
 ) -> Result<Forecast> {
     settings::check(settings, source.bands(), model)?;
+    settings::check_fills(model)?;
+    settings.written.check(source.reference_bands())?;
     let (height, width) = source.size();
     let tiling = Tiling::new(height, width, settings.tile_px, settings.overlap_px)?;
-    let guides = Guides::new(&settings.model_bands);
+    let restored = RestoredBands::new(&settings.model_bands);
     let shrink = coarse_to_fine(source, model);
-    let survey = Survey::run(source, &tiling, &guides.bands, shrink)?;
+    let survey = Survey::run(source, &tiling, &restored.bands, shrink)?;
     let mut forecast = Forecast {
         tiles: survey.count(0..tiling.rows()),
         coarse_tiles: 0,
@@ -40,7 +42,7 @@ pub fn forecast(
     };
     if let Some(small) = survey.small.as_ref().filter(|small| small.is_wanted()) {
         let settings = RestoreSettings {
-            model_bands: guides.sources.clone(),
+            model_bands: restored.sources.clone(),
             ..settings.clone()
         };
         let coarse = self::forecast(&mut small.source(&*source), model, &settings)?;

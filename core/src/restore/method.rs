@@ -3,17 +3,16 @@
 
 use std::str::FromStr;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
+use serde::Serialize;
 
 use super::RestoreSettings;
-use crate::checkpoint::{Conditioning, ModelCard};
-use crate::diffusion::conditioning::Summation;
-use crate::diffusion::denoiser::{Denoiser, NoiseLevel};
-use crate::diffusion::inverse::{RangeNull, Visible};
-use crate::diffusion::noise::NoiseSource;
+use crate::diffusion::denoiser::NoiseLevel;
+use crate::diffusion::inverse::{RangeNull, Summation, Visible};
 use crate::diffusion::repaint::{Known, repaint};
-use crate::diffusion::sampler::{OnStep, Options, Sampler, sample_with};
-use crate::error::{Error, Result};
+use crate::diffusion::sampler::{Sampler, Walk};
+use crate::error::{Error, Hint, Key, Result};
+use crate::model::{Conditioning, ModelCard};
 
 /// The draw that noises the known pixels of a summation; no sampler gets that far.
 const KNOWN_DRAW: usize = u32::MAX as usize;
@@ -24,7 +23,8 @@ const KNOWN_DRAW: usize = u32::MAX as usize;
 const DPS_TRAVEL: f64 = 1000.0;
 
 /// How holes are filled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// A network that sees the filled image and the mask ([`Conditioning::Concat`]).
     Concat,
@@ -98,7 +98,7 @@ impl Method {
     pub fn check(self, card: &ModelCard) -> Result<()> {
         let fail = |expected: String, hint| {
             Err(Error::Setting {
-                what: "method",
+                key: Key::Method,
                 expected,
                 got: self.name().into(),
                 hint,
@@ -111,8 +111,10 @@ impl Method {
                     "concat for {}, which was trained to see the scene",
                     card.name
                 ),
-                "such a network already knows the visible pixels; the other methods are for \
-                 unconditional models, see --model",
+                Hint::Advice(
+                    "such a network already knows the visible pixels; the other methods are for \
+                     unconditional models",
+                ),
             );
         }
         if !conditional && self == Method::Concat {
@@ -121,7 +123,7 @@ impl Method {
                     "sum, repaint, ddnm or dps for {}, which is unconditional",
                     card.name
                 ),
-                "leave --method out to take what the model was made for",
+                Hint::LeaveOut(Key::Method),
             );
         }
         let cold = card.task.cold().is_some();
@@ -133,7 +135,7 @@ impl Method {
                     card.name,
                     card.task.name()
                 ),
-                "leave --method out to take what the model was made for",
+                Hint::LeaveOut(Key::Method),
             );
         }
         match self {
@@ -145,11 +147,13 @@ impl Method {
 
 fn no_gradients() -> Error {
     Error::Setting {
-        what: "method",
+        key: Key::Method,
         expected: "sum, repaint or ddnm in this program".into(),
         got: Method::Dps.name().into(),
-        hint: "dps needs gradients through the network, which are not built in here; the command \
+        hint: Hint::Advice(
+            "dps needs gradients through the network, which are not built in here; the command \
                line program has them",
+        ),
     }
 }
 
@@ -159,10 +163,10 @@ impl FromStr for Method {
     fn from_str(name: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|method| method.name() == name);
         found.ok_or_else(|| Error::Setting {
-            what: "method",
+            key: Key::Method,
             expected: format!("one of {}", Self::ALL.map(Method::name).join(", ")),
             got: name.to_owned(),
-            hint: "leave it out to take what the model was made for",
+            hint: Hint::LeaveOut(Key::Method),
         })
     }
 }
@@ -184,72 +188,46 @@ impl RestoreSettings {
     }
 }
 
-/// Fills with an unconditional network: the whole image, of which the hole counts.
+/// Fills with an unconditional network, the walk's denoiser: the whole image, of which the hole
+/// counts.
 ///
 /// # Shapes
-/// - `x`: `[batch, bands, height, width]`, noise at `levels[0]`; output: the clean image
+/// - `x`: `[batch, bands, height, width]`, noise at the first level; output: the clean image
 ///
 /// # Errors
 /// As the method's own function.
-#[allow(clippy::too_many_arguments)] // one batch of one run
 pub(super) fn unconditional(
     settings: &RestoreSettings,
-    options: Options,
-    inner: &dyn Denoiser,
+    walk: &mut Walk,
     known: Known,
     x: Tensor<4>,
-    levels: &[NoiseLevel],
-    noise: &mut dyn NoiseSource,
-    on_step: &mut OnStep,
 ) -> Result<Tensor<4>> {
     let visible = known.mask.clone().neg() + 1.0;
     match settings.method.unwrap_or(Method::Sum) {
         Method::Concat | Method::Sum | Method::Cold => {
-            let device: Device = x.device();
             let summed = Summation {
-                inner,
+                inner: walk.denoiser,
                 known: known.image,
                 mask: known.mask,
-                noise: noise.draw(KNOWN_DRAW, &device),
+                noise: walk.draw(KNOWN_DRAW, &x),
             };
-            let sampler = settings.sampler;
-            sample_with(sampler, &summed, x, levels, options, noise, on_step)
+            settings.sampler.run(&mut walk.with(&summed), x)
         }
-        Method::Repaint => {
-            let resampling = settings.resampling;
-            repaint(inner, &known, x, levels, resampling, 1.0, noise, on_step)
-        }
+        Method::Repaint => repaint(walk, &known, x, settings.resampling, 1.0),
         Method::Ddnm => {
             let corrected = RangeNull {
-                inner,
+                inner: walk.denoiser,
                 y: known.image * visible.clone(),
                 operator: &Visible { visible },
             };
-            let sampler = settings.sampler;
-            sample_with(sampler, &corrected, x, levels, options, noise, on_step)
+            settings.sampler.run(&mut walk.with(&corrected), x)
         }
-        Method::Dps => descend(
-            inner,
-            known.image * visible.clone(),
-            visible,
-            x,
-            levels,
-            noise,
-            on_step,
-        ),
+        Method::Dps => descend(walk, known.image * visible.clone(), visible, x),
     }
 }
 
 #[cfg(feature = "autodiff")]
-fn descend(
-    inner: &dyn Denoiser,
-    y: Tensor<4>,
-    visible: Tensor<4>,
-    x: Tensor<4>,
-    levels: &[NoiseLevel],
-    noise: &mut dyn NoiseSource,
-    on_step: &mut OnStep,
-) -> Result<Tensor<4>> {
+fn descend(walk: &mut Walk, y: Tensor<4>, visible: Tensor<4>, x: Tensor<4>) -> Result<Tensor<4>> {
     use crate::diffusion::inverse::{LinearOperator, Measurement, dps};
     let operator: &dyn LinearOperator = &Visible { visible };
     let measurement = Measurement {
@@ -257,19 +235,11 @@ fn descend(
         y,
         noise_std: 0.0,
     };
-    let scale = DPS_TRAVEL / levels.len().saturating_sub(1).max(1) as f64;
-    dps(inner, &measurement, x, levels, scale, noise, on_step)
+    let scale = DPS_TRAVEL / walk.step_count().max(1) as f64;
+    dps(walk, &measurement, x, scale)
 }
 
 #[cfg(not(feature = "autodiff"))]
-fn descend(
-    _: &dyn Denoiser,
-    _: Tensor<4>,
-    _: Tensor<4>,
-    _: Tensor<4>,
-    _: &[NoiseLevel],
-    _: &mut dyn NoiseSource,
-    _: &mut OnStep,
-) -> Result<Tensor<4>> {
+fn descend(_: &mut Walk, _: Tensor<4>, _: Tensor<4>, _: Tensor<4>) -> Result<Tensor<4>> {
     Err(no_gradients())
 }

@@ -6,33 +6,24 @@ use burn::tensor::{Tensor, TensorData};
 
 use super::RestoreSettings;
 use super::method;
-use crate::checkpoint::{Conditioning, Model, Normalization};
 use crate::diffusion::cold::{self, Degradation};
-use crate::diffusion::conditioning;
-use crate::diffusion::denoiser::NoiseLevel;
-use crate::diffusion::network::NetworkDenoiser;
-use crate::diffusion::noise::{NoiseSource, SceneNoise};
+use crate::diffusion::denoiser::{NoiseLevel, NoiseSource, OnStep};
+use crate::diffusion::noise::SceneNoise;
 use crate::diffusion::repaint::Known;
-use crate::diffusion::sampler::{Options, sample_with};
+use crate::diffusion::sampler::{Options, Walk};
 use crate::error::{Error, Result};
-use crate::raster::guide::Guide;
-use crate::raster::normalize::TileNorm;
+use crate::model::denoiser::NetworkDenoiser;
+use crate::model::{Conditioning, Model, Shown};
+use crate::raster::Window;
 use crate::raster::turn::{OF_A_RECTANGLE, OF_A_SQUARE, Turn, inverse, turned};
-use crate::raster::{Mask, Raster, Window};
 
 /// A tile ready for the network.
 #[derive(Debug, Clone)]
 pub(super) struct Tile {
     /// Where it lies in the scene.
     pub window: Window,
-    /// Model bands, smoothly filled, in scene units.
-    pub filled: Raster,
-    /// True = not observed: masked or nodata.
-    pub unknown: Mask,
-    /// What a guided network is told besides.
-    pub guide: Option<Guide>,
-    /// Mean and contrast of what is visible.
-    pub norm: TileNorm,
+    /// What the network is shown of it.
+    pub shown: Shown,
 }
 
 /// Residuals to the smooth fill for a batch of (tile, ensemble member), each
@@ -58,60 +49,7 @@ pub(super) async fn residuals(
     let Some((first, _)) = items.first() else {
         return Ok((Vec::new(), Vec::new()));
     };
-    let (height, width) = (first.window.height, first.window.width);
-    let multiple = model.card.architecture.size_multiple();
-    // A scene smaller than a tile, or an odd tile size, is mirrored up to what the network takes.
-    let size = (
-        height.next_multiple_of(multiple),
-        width.next_multiple_of(multiple),
-    );
-    let (batch, bands) = (items.len(), first.filled.bands);
-    let device = &model.device;
-    let turns: Vec<Turn> = items.iter().map(|(_, s)| turn_of(*s, size)).collect();
-    let stack = |channels: usize, of: &dyn Fn(&Tile) -> Vec<f32>| {
-        let values: Vec<f32> = items
-            .iter()
-            .zip(&turns)
-            .flat_map(|((tile, _), turn)| turned(&of(tile), size.0, size.1, *turn))
-            .collect();
-        Tensor::<4>::from_data(
-            TensorData::new(values, [batch, channels, size.0, size.1]),
-            device,
-        )
-    };
-    let padded = |tile: &Tile| {
-        (
-            tile.filled.pad_reflect(size.0, size.1),
-            tile.unknown.pad_reflect(size.0, size.1),
-        )
-    };
-    let mask = stack(1, &|tile| {
-        padded(tile)
-            .1
-            .data
-            .iter()
-            .map(|m| f32::from(u8::from(*m)))
-            .collect()
-    });
-    let mut noise = SceneNoise {
-        seed: settings.seed,
-        bands,
-        items: items
-            .iter()
-            .map(|(tile, sample)| (*sample, tile.window))
-            .collect(),
-        size,
-        turns: turns.clone(),
-    };
-    let start = levels.first().copied().unwrap_or(NoiseLevel::CLEAN);
-    let x = noise.draw(0, device) * start.sigma;
-    let network = |conditioning, mask| NetworkDenoiser {
-        unet: &model.unet,
-        prediction: model.card.prediction,
-        conditioning,
-        mask,
-        class: None,
-    };
+    let batch = Batch::new(model, items, (first.window.height, first.window.width));
     let mut kept: Vec<Tensor<4>> = Vec::new();
     let mut follow = |_: usize, _: &Tensor<4>, denoised: &Tensor<4>| {
         if keep_steps {
@@ -119,94 +57,128 @@ pub(super) async fn residuals(
         }
         on_step()
     };
-    let scaled = |tile: &Tile| {
-        let mut filled = padded(tile).0;
-        tile.norm.apply(&mut filled);
-        filled.data
-    };
-    let card = &model.card;
-    let options = Options {
-        eta: settings.eta,
-        schedule: Some(card.schedule),
-        ..Options::default()
-    };
-    let conditional = card.conditioning != Conditioning::None;
-    let solved = if conditional {
-        let channels = card.conditioning.channels(bands);
-        let conditioning = stack(channels, &|tile| {
-            let (filled, unknown) = padded(tile);
-            let guide = tile.guide.as_ref().map(|guide| guide.pad_reflect(size));
-            conditioning::channels(
-                card.conditioning,
-                &filled,
-                &unknown,
-                guide.as_ref(),
-                &tile.norm,
-            )
-        });
-        sample_with(
-            settings.sampler,
-            &network(Some(conditioning), Some(mask)),
-            x,
-            levels,
-            options,
-            &mut noise,
-            &mut follow,
-        )?
-    } else if let Some((_, steps)) = card.task.cold() {
-        let depths = stack(1, &|tile| cold::depths(&padded(tile).1.data, size));
-        let holes = cold::Growing::new(depths, steps);
-        let hidden = holes.degrade(stack(bands, &scaled), steps);
-        cold::restore(&network(None, None), &holes, hidden, &mut follow)?
-    } else {
-        let image = stack(bands, &scaled);
-        method::unconditional(
-            settings,
-            options,
-            &network(None, None),
-            Known { image, mask },
-            x,
-            levels,
-            &mut noise,
-            &mut follow,
-        )?
-    };
-    let per_item = bands * size.0 * size.1;
-    let unpacked = |values: &[f32]| {
-        let residual = |(i, (tile, _)): (usize, &(&Tile, u64))| {
-            let data = &values[i * per_item..][..per_item];
-            let data = turned(data, size.0, size.1, inverse(turns[i]));
-            let mut image = Raster {
-                bands,
-                height: size.0,
-                width: size.1,
-                data,
-            };
-            if !conditional {
-                let filled = scaled(tile);
-                image
-                    .data
-                    .iter_mut()
-                    .zip(&filled)
-                    .for_each(|(value, fill)| *value -= fill);
-            }
-            image
-                .data
-                .iter_mut()
-                .for_each(|value| *value *= tile.norm.scale);
-            image.crop(Window::full(height, width)).data
-        };
-        items.iter().enumerate().map(residual).collect::<Vec<_>>()
-    };
+    let solved = batch.solve(settings, levels, &mut follow)?;
     let mut steps = Vec::with_capacity(kept.len());
     for denoised in kept {
-        steps.push(unpacked(&read(denoised).await?));
+        steps.push(batch.changes(&read(denoised).await?));
     }
     let values = read(solved).await?;
     if values.iter().any(|value| !value.is_finite()) {
         return Err(Error::Device("the network returned NaN or infinity".into()));
     }
-    Ok((unpacked(&values), steps))
+    Ok((batch.changes(&values), steps))
+}
+
+/// Tiles and members that go through the network together.
+struct Batch<'a> {
+    model: &'a Model,
+    items: &'a [(&'a Tile, u64)],
+    /// Height and width of the tiles.
+    tile: (usize, usize),
+    /// Height and width of what the network sees: a scene smaller than a tile, or an odd tile
+    /// size, is mirrored up to what it takes.
+    size: (usize, usize),
+    /// What is shown of each item, in that size.
+    shown: Vec<Shown>,
+    /// How each item is turned.
+    turns: Vec<Turn>,
+}
+
+impl<'a> Batch<'a> {
+    fn new(model: &'a Model, items: &'a [(&'a Tile, u64)], tile: (usize, usize)) -> Self {
+        let multiple = model.card.architecture.size_multiple();
+        let size = (
+            tile.0.next_multiple_of(multiple),
+            tile.1.next_multiple_of(multiple),
+        );
+        let shown = items.iter().map(|(tile, _)| tile.shown.pad_reflect(size));
+        Self {
+            model,
+            items,
+            tile,
+            size,
+            shown: shown.collect(),
+            turns: items.iter().map(|(_, s)| turn_of(*s, size)).collect(),
+        }
+    }
+
+    /// Some channels of every item on the device, `[batch, channels, height, width]`.
+    fn stack(&self, channels: usize, of: impl Fn(&Shown) -> Vec<f32>) -> Tensor<4> {
+        let (height, width) = self.size;
+        let turn = |(shown, turn): (&Shown, &Turn)| turned(&of(shown), height, width, *turn);
+        let values: Vec<f32> = self.shown.iter().zip(&self.turns).flat_map(turn).collect();
+        let shape = [self.items.len(), channels, height, width];
+        Tensor::from_data(TensorData::new(values, shape), &self.model.device)
+    }
+
+    /// The network's clean image of every item, `[batch, bands, height, width]`.
+    fn solve(
+        &self,
+        settings: &RestoreSettings,
+        levels: &[NoiseLevel],
+        follow: &mut OnStep,
+    ) -> Result<Tensor<4>> {
+        let card = &self.model.card;
+        let bands = card.bands.len();
+        let network = NetworkDenoiser::new(&*self.model.network, card.prediction);
+        if let Some((_, steps)) = card.task.cold() {
+            let depths = self.stack(1, |shown| cold::depths(&shown.unknown.data, self.size));
+            let holes = cold::Growing::new(depths, steps);
+            let hidden = holes.degrade(self.stack(bands, Shown::image), steps);
+            return cold::restore(&network, &holes, hidden, follow);
+        }
+        let windows = self.items.iter().map(|(tile, s)| (*s, tile.window));
+        let mut noise = SceneNoise {
+            seed: settings.seed,
+            bands,
+            items: windows.collect(),
+            size: self.size,
+            turns: self.turns.clone(),
+        };
+        let start = levels.first().copied().unwrap_or(NoiseLevel::CLEAN);
+        let x = noise.draw(0, &self.model.device) * start.sigma;
+        let mask = self.stack(1, Shown::hidden);
+        let options = Options {
+            eta: settings.eta,
+            ..self.model.options()
+        };
+        if card.conditioning == Conditioning::None {
+            let image = self.stack(bands, Shown::image);
+            let mut walk = Walk {
+                options,
+                ..Walk::new(&network, levels, &mut noise, follow)
+            };
+            return method::unconditional(settings, &mut walk, Known { image, mask }, x);
+        }
+        let conditioning = self.stack(card.conditioning.channels(bands), |shown| {
+            shown.channels(card.conditioning)
+        });
+        let conditioned = NetworkDenoiser {
+            conditioning: Some(conditioning),
+            mask: Some(mask),
+            ..network
+        };
+        let mut walk = Walk {
+            options,
+            ..Walk::new(&conditioned, levels, &mut noise, follow)
+        };
+        settings.sampler.run(&mut walk, x)
+    }
+
+    /// What the network's values change about each tile, `[bands, height, width]` of its window in
+    /// scene units.
+    fn changes(&self, values: &[f32]) -> Vec<Vec<f32>> {
+        let (height, width) = self.size;
+        let per_item = self.model.card.bands.len() * height * width;
+        let conditioning = self.model.card.conditioning;
+        let items = values.chunks_exact(per_item).zip(&self.turns);
+        let change = |((values, turn), shown): ((&[f32], &Turn), &Shown)| {
+            let upright = turned(values, height, width, inverse(*turn));
+            let change = shown.change(upright, conditioning);
+            change.crop(Window::full(self.tile.0, self.tile.1)).data
+        };
+        items.zip(&self.shown).map(change).collect()
+    }
 }
 
 async fn read(tensor: Tensor<4>) -> Result<Vec<f32>> {
@@ -223,35 +195,5 @@ fn turn_of(sample: u64, size: (usize, usize)) -> Turn {
     match size.0 == size.1 {
         true => OF_A_SQUARE[pair % OF_A_SQUARE.len()],
         false => OF_A_RECTANGLE[pair % OF_A_RECTANGLE.len()],
-    }
-}
-
-/// Mean and contrast of a tile: of its own visible pixels, of its surroundings when too few of
-/// its own are visible to tell, and `far`, the scene's, when nothing is visible for miles.
-pub(super) fn tile_norm(
-    context: &Raster,
-    visible: &Mask,
-    tile: Window,
-    reach_px: usize,
-    floor: f32,
-    far: TileNorm,
-) -> TileNorm {
-    const ENOUGH: usize = 64;
-    for window in [tile, tile.grow(reach_px, context.height, context.width)] {
-        let seen = visible.crop(window);
-        if seen.count() >= ENOUGH.min(tile.pixels() / 20 + 1) {
-            return TileNorm::from_visible(&context.crop(window), &seen, floor);
-        }
-    }
-    far
-}
-
-/// Search radius of the smooth fill and smallest contrast, from the model card.
-pub(super) fn normalization(model: &Model) -> (usize, f32) {
-    match model.card.normalization {
-        Normalization::TileContrast {
-            fill_distance_px,
-            floor,
-        } => (fill_distance_px, floor),
     }
 }

@@ -2,17 +2,16 @@
 
 use std::ops::ControlFlow;
 
-use super::predict::{Tile, normalization, residuals, tile_norm};
+use super::predict::{Tile, residuals};
 use super::{Progress, RestoreSettings, settings};
-use crate::checkpoint::Model;
-use crate::diffusion::schedule::Spacing;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Key, Result};
+use crate::model::{Model, Shown};
 use crate::raster::blend::Blender;
 use crate::raster::normalize::TileNorm;
 use crate::raster::tiler::Tiling;
 use crate::raster::{Mask, Raster, Window};
 
-/// What a model for [redrawing](crate::diffusion::task::Task::redraws) makes of what it is shown,
+/// What a model for [redrawing](crate::model::task::Task::redraws) makes of what it is shown,
 /// an image of the size of the outcome: the mean of the samples, and their standard deviation
 /// with two or more. Bands the model does not know stay as shown; so does what is not valid.
 ///
@@ -29,26 +28,27 @@ pub async fn redraw_async(
     settings::check(how, shown.bands, model)?;
     if !model.card.task.redraws() {
         return Err(Error::Setting {
-            what: "model",
+            key: Key::Model,
             expected: "one that draws whole images anew".into(),
             got: format!("{}, for {}", model.card.name, model.card.task.name()),
-            hint: "a model for holes needs a mask: use restore",
+            hint: Hint::Restore,
         });
     }
     let (height, width) = (shown.height, shown.width);
     let tiling = Tiling::new(height, width, how.tile_px, how.overlap_px)?;
-    let levels = model.card.schedule.levels(how.steps, Spacing::default())?;
-    let (reach_px, share) = normalization(model);
+    let levels = model.levels(how.steps)?;
+    let space = model.card.normalization;
     let own = TileNorm::from_visible(shown, valid, f32::MIN_POSITIVE);
     let full = how.reflectance_scale.unwrap_or(own.scale);
-    let floor = (share * full).max(f32::MIN_POSITIVE / f32::EPSILON);
     let known = shown.select_bands(&how.model_bands);
     let tile = |window: Window| Tile {
         window,
-        filled: known.crop(window),
-        unknown: Mask::new(window.height, window.width, true),
-        guide: None,
-        norm: tile_norm(&known, valid, window, reach_px, floor, own.clone()),
+        shown: Shown {
+            filled: known.crop(window),
+            unknown: Mask::new(window.height, window.width, true),
+            guide: None,
+            norm: space.tile_norm(&known, valid, window, full, own.clone()),
+        },
     };
     let everywhere = Mask::new(height, width, true);
     let tiles: Vec<Tile> = (0..tiling.rows())

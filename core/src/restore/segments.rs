@@ -57,7 +57,7 @@ pub(super) fn groups(tiles: &[Window], near_px: usize) -> Vec<Vec<Segment>> {
             let window = last.window();
             let near = tile.col <= window.col_end() + near_px;
             let short = tile.col_end() - window.col <= widest_segment_px(tile.width);
-            // Tiles that overlap much are many in little room.
+            // With a large overlap many tiles fit into a small area.
             let few = last.tiles.len() < widest_segment_px(tile.width) / tile.width;
             if near && short && few {
                 last.tiles.push(tile);

@@ -1,17 +1,29 @@
 //! How to fill, and whether that fits scene and model.
 
+use std::str::FromStr;
+
+use serde::Serialize;
+
 use super::method::Method;
-use crate::checkpoint::Model;
+use super::texture::usual_tile_px;
 use crate::diffusion::cold;
 use crate::diffusion::repaint::Resampling;
 use crate::diffusion::sampler::Sampler;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Key, Result};
+use crate::model::{Architecture, Defaults, Model, ModelCard};
 
 /// More ensemble members than this are a mistake.
-const MAX_SAMPLES: usize = 1024;
+const MOST_SAMPLES: usize = 1024;
+/// More steps than this are a typing error; DDPM was made for 1000.
+const MOST_STEPS: usize = 1000;
+/// Tiles of fewer pixels show a network nothing.
+const LEAST_TILE_PX: usize = 16;
+/// Larger tiles do not fit any memory.
+const MOST_TILE_PX: usize = 4096;
 
 /// Which image of an ensemble is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Written {
     /// The mean: closest to the truth on average, and smooth where little is known.
     #[default]
@@ -24,6 +36,9 @@ pub enum Written {
 }
 
 impl Written {
+    /// All of them.
+    pub const ALL: [Written; 3] = [Written::Mean, Written::Sample, Written::Texture];
+
     /// In one word.
     pub fn name(self) -> &'static str {
         match self {
@@ -32,10 +47,28 @@ impl Written {
             Written::Texture => "texture",
         }
     }
+
+    /// Whether it can be written where there are so many references, or bands of them.
+    ///
+    /// # Errors
+    /// [`Error::Setting`].
+    pub fn check(self, references: usize) -> Result<()> {
+        if self != Written::Texture || references == 0 {
+            return Ok(());
+        }
+        Err(Error::Setting {
+            key: Key::Write,
+            expected: "mean or sample, where there is a reference".into(),
+            got: self.name().into(),
+            hint: Hint::Advice(
+                "with another date the mean has its structure, which a texture would blur",
+            ),
+        })
+    }
 }
 
 /// How to fill; validated by [`restore`](super::restore).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RestoreSettings {
     /// Side of a tile, pixels.
     pub tile_px: usize,
@@ -90,93 +123,246 @@ impl Default for RestoreSettings {
     }
 }
 
+/// How much time a fill may take: one table for all faces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Quality {
+    /// To look at: one step, two samples.
+    Preview,
+    /// Two steps, two samples.
+    Fast,
+    /// One step, four samples.
+    Standard,
+    /// What the model's card says.
+    #[default]
+    Balanced,
+    /// Six steps, sixteen samples.
+    Best,
+}
+
+impl Quality {
+    /// All levels, the fastest first.
+    pub const ALL: [Quality; 5] = [
+        Quality::Preview,
+        Quality::Fast,
+        Quality::Standard,
+        Quality::Balanced,
+        Quality::Best,
+    ];
+
+    /// In one word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Quality::Preview => "preview",
+            Quality::Fast => "fast",
+            Quality::Standard => "standard",
+            Quality::Balanced => "balanced",
+            Quality::Best => "best",
+        }
+    }
+
+    /// Steps and samples, where they do not depend on the model.
+    pub fn fixed_effort(self) -> Option<(usize, usize)> {
+        match self {
+            Quality::Preview => Some((1, 2)),
+            Quality::Fast => Some((2, 2)),
+            Quality::Standard => Some((1, 4)),
+            Quality::Balanced => None,
+            Quality::Best => Some((6, 16)),
+        }
+    }
+
+    /// Steps and samples for a model with these defaults.
+    pub fn effort(self, defaults: &Defaults) -> (usize, usize) {
+        let of_card = (defaults.steps, defaults.samples);
+        self.fixed_effort().unwrap_or(of_card)
+    }
+}
+
+impl FromStr for Quality {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        named(Self::ALL, Self::name, name, Key::Quality)
+    }
+}
+
+impl FromStr for Written {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        named(Self::ALL, Self::name, name, Key::Write)
+    }
+}
+
+/// The one of `all` that is called so.
+fn named<T: Copy, const N: usize>(
+    all: [T; N],
+    name_of: fn(T) -> &'static str,
+    name: &str,
+    key: Key,
+) -> Result<T> {
+    let found = all.into_iter().find(|one| name_of(*one) == name);
+    found.ok_or_else(|| Error::Setting {
+        key,
+        expected: format!("one of {}", all.map(name_of).join(", ")),
+        got: name.to_owned(),
+        hint: Hint::LeaveOut(key),
+    })
+}
+
+/// What a user asks for. What is left out is as the model's card says.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Wish {
+    /// How much time it may take; steps and samples go before it.
+    pub quality: Option<Quality>,
+    /// Steps of the sampler.
+    pub steps: Option<usize>,
+    /// Ensemble members.
+    pub samples: Option<usize>,
+    /// Ensemble members at the least, where `samples` is left out: some outputs need several.
+    pub least_samples: usize,
+    /// The sampler.
+    pub sampler: Option<Sampler>,
+    /// How holes are filled.
+    pub method: Option<Method>,
+    /// Which image of the ensemble is written.
+    pub written: Written,
+    /// Side of a tile, pixels.
+    pub tile_px: Option<usize>,
+    /// Overlap of neighbouring tiles, pixels.
+    pub overlap_px: Option<usize>,
+    /// Key of the noise.
+    pub seed: u64,
+}
+
+/// The image that is filled, as far as settings depend on it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Subject {
+    /// Scene bands (from 0) that feed the model.
+    pub model_bands: Vec<usize>,
+    /// Its larger side, pixels.
+    pub side_px: Option<usize>,
+    /// Full brightness in its units; none where only its own contrast tells.
+    pub brightness: Option<f32>,
+}
+
+impl Wish {
+    /// Whether the numbers are in their ranges, before any file is opened.
+    ///
+    /// # Errors
+    /// [`Error::Setting`].
+    pub fn check(&self) -> Result<()> {
+        range(Key::Steps, self.steps, (1, MOST_STEPS))?;
+        range(Key::Samples, self.samples, (1, MOST_SAMPLES))?;
+        range(Key::TilePx, self.tile_px, (LEAST_TILE_PX, MOST_TILE_PX))?;
+        if let Some(tile_px) = self.tile_px {
+            range(Key::OverlapPx, self.overlap_px, (0, tile_px - 1))?;
+        }
+        Ok(())
+    }
+}
+
+/// Fails where a number is given and outside `(least, most)`.
+fn range(key: Key, value: Option<usize>, (least, most): (usize, usize)) -> Result<()> {
+    let Some(value) = value.filter(|value| !(least..=most).contains(value)) else {
+        return Ok(());
+    };
+    Err(Error::Setting {
+        key,
+        expected: format!("{least} to {most}"),
+        got: value.to_string(),
+        hint: Hint::Nearest(key, value.clamp(least, most)),
+    })
+}
+
+impl RestoreSettings {
+    /// The settings of a run: what is wished for, else what the model's card says.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for numbers out of range and a method the model cannot fill by.
+    pub fn resolve(card: &ModelCard, wish: &Wish, subject: &Subject) -> Result<Self> {
+        wish.check()?;
+        let defaults = &card.defaults;
+        let usual_px = usual_tile_px(wish.written, defaults, subject.side_px);
+        let tile_px = wish.tile_px.unwrap_or(usual_px);
+        // Another tile than the model's keeps the model's share of overlap.
+        let usual_px = defaults.overlap_px * tile_px / defaults.tile_px;
+        let overlap_px = wish.overlap_px.unwrap_or(usual_px);
+        range(Key::OverlapPx, Some(overlap_px), (0, tile_px - 1))?;
+        let method = wish.method.unwrap_or(Method::of(card));
+        method.check(card)?;
+        let (steps, samples) = wish.quality.unwrap_or_default().effort(defaults);
+        // A method with steps of its own is not one for two of them, however fast.
+        let (sampler, eta, steps) = method
+            .defaults(card)
+            .unwrap_or((defaults.sampler, 0.0, steps));
+        Ok(Self {
+            method: Some(method),
+            eta,
+            tile_px,
+            overlap_px,
+            samples: wish.samples.unwrap_or(samples.max(wish.least_samples)),
+            steps: wish.steps.unwrap_or(steps),
+            sampler: wish.sampler.unwrap_or(sampler),
+            seed: wish.seed,
+            model_bands: subject.model_bands.clone(),
+            written: wish.written,
+            reflectance_scale: subject.brightness,
+            ..Self::default()
+        })
+    }
+}
+
 /// Whether settings fit a scene of `bands` bands and the model.
 ///
 /// # Errors
 /// [`Error::Setting`] and [`Error::Mismatch`].
 pub(super) fn check(settings: &RestoreSettings, bands: usize, model: &Model) -> Result<()> {
-    let setting = |what, expected: &str, got: usize, hint| {
+    let setting = |key, expected: String, got: String, advice| {
         Err(Error::Setting {
-            what,
-            expected: expected.into(),
-            got: got.to_string(),
-            hint,
+            key,
+            expected,
+            got,
+            hint: Hint::Advice(advice),
         })
     };
-    if !(1..=MAX_SAMPLES).contains(&settings.samples) {
-        return setting(
-            "samples",
-            "1 to 1024",
-            settings.samples,
-            "4 to 16 samples are usual",
-        );
-    }
-    if settings
-        .reflectance_scale
-        .is_some_and(|scale| !(scale.is_finite() && scale > 0.0))
+    range(Key::Samples, Some(settings.samples), (1, MOST_SAMPLES))?;
+    if let Some(scale) = settings.reflectance_scale
+        && !(scale.is_finite() && scale > 0.0)
     {
-        return setting(
-            "reflectance scale",
-            "above 0",
-            0,
-            "255 for 8 bits, 2750 for Sentinel-2",
-        );
+        let advice = "255 for 8 bits, 2750 for Sentinel-2";
+        return setting(Key::Brightness, "above 0".into(), scale.to_string(), advice);
     }
     if !(0.0..=1.0).contains(&settings.eta) {
-        return Err(Error::Setting {
-            what: "eta",
-            expected: "0 to 1".into(),
-            got: settings.eta.to_string(),
-            hint: "0 is deterministic",
-        });
+        let got = settings.eta.to_string();
+        return setting(Key::Eta, "0 to 1".into(), got, "0 is deterministic");
     }
     settings.method_for(&model.card).check(&model.card)?;
     if let Some((_, steps)) = model.card.task.cold()
         && steps != settings.steps
     {
-        let hint = "a degradation is undone in as many steps as it has";
-        return setting("steps", &steps.to_string(), settings.steps, hint);
+        let advice = "a degradation is undone in as many steps as it has";
+        let (expected, got) = (steps.to_string(), settings.steps.to_string());
+        return setting(Key::Steps, expected, got, advice);
     }
     if settings.batch == 0 {
-        return setting("batch", "at least 1", 0, "8 suits most machines");
+        let advice = "8 suits most machines";
+        return setting(Key::Batch, "at least 1".into(), "0".into(), advice);
     }
-    if settings.model_bands.len() != model.card.bands.len() {
-        return Err(Error::Mismatch {
-            what: "bands for the model",
-            expected: format!(
-                "{} ({})",
-                model.card.bands.len(),
-                model.card.bands.join(", ")
-            ),
+    let of_model = &model.card.bands;
+    if settings.model_bands.len() != of_model.len() {
+        return Err(Error::Setting {
+            key: Key::ModelBands,
+            expected: format!("{} ({})", of_model.len(), of_model.join(", ")),
             got: settings.model_bands.len().to_string(),
-            hint: "name one scene band for each band of the model, e.g. --bands 3,2,1",
+            hint: Hint::NameBands,
         });
     }
     if let Some(band) = settings.model_bands.iter().find(|band| **band >= bands) {
-        return Err(Error::Mismatch {
-            what: "bands for the model",
-            expected: format!("numbers from 1 to {bands}"),
-            got: (band + 1).to_string(),
-            hint: "band numbers count from 1",
-        });
+        let (expected, got) = (format!("numbers from 1 to {bands}"), (band + 1).to_string());
+        return setting(Key::ModelBands, expected, got, "band numbers count from 1");
     }
     Ok(())
-}
-
-/// Whether what is to be written can be, with a reference of so many bands.
-///
-/// # Errors
-/// [`Error::Setting`].
-pub(super) fn check_written(settings: &RestoreSettings, reference_bands: usize) -> Result<()> {
-    if settings.written != Written::Texture || reference_bands == 0 {
-        return Ok(());
-    }
-    Err(Error::Setting {
-        what: "write",
-        expected: "mean or sample, where there is a reference".into(),
-        got: settings.written.name().into(),
-        hint: "with another date the mean has its structure, which a texture would blur",
-    })
 }
 
 /// Whether the model is one that fills holes.
@@ -188,19 +374,31 @@ pub(super) fn check_fills(model: &Model) -> Result<()> {
     let cold = card.task.cold();
     if let Some((kind, _)) = cold.filter(|(kind, _)| *kind != cold::Kind::Mask) {
         return Err(Error::Setting {
-            what: "model",
+            key: Key::Model,
             expected: "one that fills holes".into(),
             got: format!("{}, which undoes {}", card.name, kind.name()),
-            hint: "give it a degraded image: unclouded generate MODEL --init IMAGE",
+            hint: Hint::GenerateFromDegraded,
+        });
+    }
+    let architecture = &card.architecture;
+    if let (Architecture::UNet2D(config), Some(foreign)) = (architecture, &model.foreign) {
+        foreign.scheduler.check_network(config)?;
+    }
+    if architecture.needs_class() || architecture.vector_len().is_some() {
+        return Err(Error::Setting {
+            key: Key::Model,
+            expected: "one that needs neither a class nor a vector".into(),
+            got: format!("{}, which does", card.name),
+            hint: Hint::Generate,
         });
     }
     match card.task.redraws() {
         false => Ok(()),
         true => Err(Error::Setting {
-            what: "model",
+            key: Key::Model,
             expected: "one that fills holes".into(),
             got: format!("{}, for {}", card.name, card.task.name()),
-            hint: "such a model draws whole images anew: see `unclouded evaluate`",
+            hint: Hint::Evaluate,
         }),
     }
 }

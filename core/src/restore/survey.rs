@@ -1,8 +1,8 @@
-//! The first pass over a scene: what is masked, what values occur, how bands hang together.
+//! The first pass over a scene: what is masked, what values occur, how the bands are correlated.
 
 use super::coarse::Smaller;
 use super::{Reference, SceneSource, SceneWindow};
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 use crate::raster::coarse::Shrunk;
 use crate::raster::guide::{reference_options, stack};
 use crate::raster::spectral::{Fit, Options, Transfer};
@@ -202,8 +202,10 @@ fn check_magnitude(what: &'static str, mut largest: impl Iterator<Item = f32>) -
             what,
             expected: format!("at most {LARGEST:e} in magnitude"),
             got: format!("larger ones in band {}", band + 1),
-            hint: "if such values mean \"no data\", say so in the file, e.g. gdal_translate \
+            hint: Hint::Advice(
+                "if such values mean \"no data\", say so in the file, e.g. gdal_translate \
                    -a_nodata VALUE; else scale them",
+            ),
         }),
     }
 }

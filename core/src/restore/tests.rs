@@ -6,18 +6,19 @@ use std::ops::ControlFlow;
 use burn::tensor::Device;
 
 use super::*;
-use crate::checkpoint::{
-    self, CARD_FORMAT, Conditioning, Defaults, ModelCard, Normalization, Training,
-};
-use crate::diffusion::noise::gaussian_stream;
 use crate::diffusion::prediction::Prediction;
 use crate::diffusion::sampler::Sampler;
 use crate::diffusion::schedule::Schedule;
-use crate::error::Error;
-use crate::params::{self, Storage};
+use crate::error::{Error, Hint, Key};
+use crate::model::{
+    self, Brightness, CARD_FORMAT, Conditioning, Defaults, ModelCard, Space, Training,
+};
+use crate::network::params::{self, Storage};
+use crate::network::unet::UNetConfig;
+use crate::raster::random::gaussian_stream;
 use crate::raster::{Mask, Raster, Window};
-use crate::unet::UNetConfig;
 
+mod agreement;
 mod eta;
 mod guided;
 mod methods;
@@ -54,13 +55,14 @@ fn model(conditioning: Conditioning) -> Model {
         name: "test".into(),
         description: String::new(),
         version: String::new(),
-        architecture,
+        architecture: architecture.into(),
         bands: vec!["R".into(), "G".into(), "B".into()],
         conditioning,
-        normalization: Normalization::TileContrast {
+        normalization: Space::TileContrast {
             fill_distance_px: 20,
             floor: 0.004,
         },
+        brightness: Brightness::default(),
         prediction: Prediction::Edm { sigma_data: 0.9 },
         schedule: Schedule::Karras {
             sigma_min: 0.02,
@@ -78,7 +80,7 @@ fn model(conditioning: Conditioning) -> Model {
         training: Training::default(),
         metrics: BTreeMap::new(),
     };
-    let bytes = checkpoint::to_bytes(&card, &weights, Storage::F32).unwrap();
+    let bytes = model::to_bytes(&card, &weights, Storage::F32).unwrap();
     Model::load(&bytes, &device).unwrap()
 }
 
@@ -381,18 +383,22 @@ fn what_cannot_be_filled_is_said() {
             scene.image.data[400 + 7] = extreme;
         });
         assert!(error.to_string().contains("band 2"), "{error}");
-        assert!(error.hint().is_some_and(|hint| hint.contains("no data")));
+        assert!(
+            error
+                .hint()
+                .is_some_and(|hint| hint.to_string().contains("no data"))
+        );
     }
     let error = refused(&|_, settings| settings.model_bands = vec![0, 1, 3]);
     assert!(error.to_string().contains("got 4"), "{error}");
     let error = refused(&|_, settings| settings.model_bands = vec![0, 1]);
-    assert!(matches!(error, Error::Mismatch { .. }), "{error}");
+    assert_eq!(error.hint(), Some(Hint::NameBands), "{error}");
     let error = refused(&|_, settings| settings.samples = 0);
     assert!(
         matches!(
             error,
             Error::Setting {
-                what: "samples",
+                key: Key::Samples,
                 ..
             }
         ),

@@ -1,11 +1,11 @@
 //! Textures the tiles of a scene: the mean of each drawn anew from the visible ground around it.
 //!
-//! Tiles are textured each for itself, so that the outcome depends neither on their order nor on
+//! Each tile is textured on its own, so that the outcome depends neither on their order nor on
 //! where a run was interrupted. Two draws of the same ground differ, and their mean would be
 //! smooth again: tiles are not blended over their overlap but joined in its middle.
 
 use super::{Plan, RestoreSettings, Written, tiles_in_flight};
-use crate::checkpoint::Defaults;
+use crate::model::Defaults;
 use crate::raster::blend::Blender;
 use crate::raster::texture::{COARSEST, Ground, PATCH_PX, draw, draw_bytes};
 use crate::raster::tiler::Tiling;
@@ -57,7 +57,7 @@ pub(super) fn around(tile: Window, (height, width): (usize, usize)) -> Window {
     }
 }
 
-/// Side of the tiles to take unless somebody says it, for a scene whose larger side has so many
+/// The default side of a tile, for a scene whose larger side has so many
 /// pixels: a texture wants to see more ground at once than the network, and a small scene whole.
 pub fn usual_tile_px(written: Written, defaults: &Defaults, scene_px: Option<usize>) -> usize {
     match written {

@@ -1,10 +1,11 @@
 //! Neighbouring tiles with their surroundings: read, smoothly filled, guided.
 
 use super::coarse::{Enlarged, Estimate};
-use super::predict::{Tile, tile_norm};
+use super::predict::Tile;
 use super::texture::{self, Surroundings};
 use super::{Plan, SceneSource, SceneWindow};
 use crate::error::Result;
+use crate::model::Shown;
 use crate::raster::guide::{self, Guide};
 use crate::raster::normalize::TileNorm;
 use crate::raster::{Mask, Raster, Window, coarse, fill};
@@ -61,10 +62,11 @@ impl View {
         let known = visible.or(&targets);
         let survey = plan.survey;
         let soft = |image: &Raster, far: &[f32]| {
-            fill::soft_towards(image, &targets, &known, plan.reach_px, far)
+            fill::soft_towards(image, &targets, &known, plan.space.reach_px(), far)
         };
         let reference = reference.zip(survey.reference.as_ref()).map(|(r, fit)| {
-            let prediction = guide::predict(&r.image, &r.observed, &fit.transfer, plan.reach_px);
+            let prediction =
+                guide::predict(&r.image, &r.observed, &fit.transfer, plan.space.reach_px());
             (prediction, r.observed, &fit.offset)
         });
         let smooth = match &reference {
@@ -76,9 +78,9 @@ impl View {
             None => soft(&image, &survey.mean),
         };
         let reference = reference.map(|(prediction, observed, _)| {
-            (prediction.select_bands(&plan.guides.bands), observed)
+            (prediction.select_bands(&plan.restored.bands), observed)
         });
-        let mut guides = smooth.select_bands(&plan.guides.bands);
+        let mut guides = smooth.select_bands(&plan.restored.bands);
         let coarse = match plan.coarse {
             Some(estimate) => Delta::new(estimate, context, &guides, &visible.invert())?,
             None => None,
@@ -122,24 +124,18 @@ impl View {
     /// One tile as the network sees it.
     pub fn tile(&self, window: Window, plan: &Plan) -> Tile {
         let local = window.relative_to(self.context);
-        let slots = &plan.guides.sources;
+        let slots = &plan.restored.sources;
         let of_scene = TileNorm {
             mean: plan
-                .guides
+                .restored
                 .bands
                 .iter()
                 .map(|b| plan.survey.mean[*b])
                 .collect(),
-            scale: plan.survey.contrast.max(plan.floor),
+            scale: plan.survey.contrast.max(plan.space.floor(plan.full)),
         };
-        let norm = tile_norm(
-            &self.guides,
-            &self.visible,
-            local,
-            plan.reach_px,
-            plan.floor,
-            of_scene,
-        );
+        let space = plan.space;
+        let norm = space.tile_norm(&self.guides, &self.visible, local, plan.full, of_scene);
         let guide = match (&self.reference, &self.coarse) {
             (Some((prediction, observed)), _) => Some(Guide::from_reference(
                 &prediction.crop(local),
@@ -150,15 +146,17 @@ impl View {
         };
         Tile {
             window,
-            filled: self.guides.crop(local).select_bands(slots),
-            unknown: self.visible.crop(local).invert(),
-            guide: guide.map(|guide| Guide {
-                detail: guide.detail.select_bands(slots),
-                ..guide
-            }),
-            norm: TileNorm {
-                mean: slots.iter().map(|slot| norm.mean[*slot]).collect(),
-                ..norm
+            shown: Shown {
+                filled: self.guides.crop(local).select_bands(slots),
+                unknown: self.visible.crop(local).invert(),
+                guide: guide.map(|guide| Guide {
+                    detail: guide.detail.select_bands(slots),
+                    ..guide
+                }),
+                norm: TileNorm {
+                    mean: slots.iter().map(|slot| norm.mean[*slot]).collect(),
+                    ..norm
+                },
             },
         }
     }

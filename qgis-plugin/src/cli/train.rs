@@ -19,8 +19,15 @@ pub struct TrainArgs {
     pub config: PathBuf,
 
     /// Go on from the state saved last
+    ///
+    /// The recipe has to be the one the run was begun with, but for `[output]`, the number of steps
+    /// and how often is logged, validated and saved.
     #[arg(long)]
     pub resume: bool,
+
+    /// Go on with --resume although the recipe is another
+    #[arg(long, requires = "resume")]
+    pub force: bool,
 
     /// Where to compute: auto, cpu, gpu, gpu:1
     #[arg(long, value_name = "D", default_value = "auto")]

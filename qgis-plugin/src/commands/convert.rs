@@ -4,15 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::json;
-use unclouded_core::interop::{diffusers, onnx};
+use unclouded_core::model::interop::{diffusers, onnx};
 
 use crate::cli::ConvertArgs;
 use crate::device::{self, DeviceChoice};
-use crate::diffusers_folder;
 use crate::failure::{Failure, Result};
 use crate::gdal_io::pending::{self, PendingFile};
-use crate::guided_diffusion_file;
-use crate::models::Checkpoint;
+use crate::models::{Checkpoint, diffusers_folder};
 use crate::progress::Reporter;
 
 use super::settings::check_output;
@@ -38,17 +36,11 @@ pub fn run(args: &ConvertArgs, reporter: &mut Reporter) -> Result<()> {
         Format::Diffusers => {}
     }
     let cpu = device::choose(DeviceChoice::Cpu)?.device;
-    let (own, foreign) = match source.is_dir() {
-        true => (None, Some(diffusers_folder::load(source, &cpu)?)),
-        false => {
-            let file = Checkpoint::find(Some(&args.model))?;
-            let foreign = guided_diffusion_file::load(&file, &cpu)?;
-            (Some(file), foreign)
-        }
-    };
-    if let Some((model, notes)) = foreign {
-        notes.iter().for_each(|note| reporter.info(note));
-        if format == Format::Onnx {
+    let checkpoint = Checkpoint::find(Some(&args.model))?;
+    let model = checkpoint.load(&cpu)?;
+    checkpoint.say_notes(&model, reporter);
+    match format {
+        Format::Onnx if model.card.architecture.unet().is_none() => {
             return Err(Failure::mismatch(
                 "OUT",
                 "a folder, for a model that comes from diffusers or guided-diffusion",
@@ -58,23 +50,16 @@ pub fn run(args: &ConvertArgs, reporter: &mut Reporter) -> Result<()> {
                 "only this program's own network is written as ONNX; for others use their own tools",
             ));
         }
-        diffusers_folder::write(&args.output, &model.files()?)?;
-    } else if let Some(file) = own {
-        let model = file.load(&cpu)?;
-        match format {
-            Format::Onnx => {
-                let bytes = onnx::export(&model)?;
-                let file = PendingFile::new(&args.output, args.overwrite)?;
-                fs::write(file.path(), bytes).map_err(|error| {
-                    Failure::failed(format!("cannot write {} ({error})", args.output.display()))
-                        .hint("is there room on the disk, and may you write there?")
-                })?;
-                file.commit()?;
-            }
-            Format::Diffusers => {
-                diffusers_folder::write(&args.output, &diffusers::export(&model)?)?;
-            }
+        Format::Onnx => {
+            let bytes = onnx::export(&model)?;
+            let file = PendingFile::new(&args.output, args.overwrite)?;
+            fs::write(file.path(), bytes).map_err(|error| {
+                Failure::failed(format!("cannot write {} ({error})", args.output.display()))
+                    .hint("is there room on the disk, and may you write there?")
+            })?;
+            file.commit()?;
         }
+        Format::Diffusers => diffusers_folder::write(&args.output, &diffusers::files(&model)?)?,
     }
     let text = format!("{}: written", args.output.display());
     reporter.done(&text, json!({"outputs": {"output": args.output}}));

@@ -8,7 +8,7 @@ use std::time::Instant;
 use gdal::DriverManager;
 use gdal::errors::GdalError;
 use serde_json::json;
-use unclouded_core::checkpoint::Model;
+use unclouded_core::model::Model;
 use unclouded_core::raster::{Mask, Raster, Window};
 use unclouded_core::restore::{self as core, MemorySink, MemorySource, RestoreSettings};
 

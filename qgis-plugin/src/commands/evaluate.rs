@@ -16,7 +16,9 @@ use self::plot::Strip;
 use self::report::{Method, Report};
 use self::save::Folders;
 use self::uncertainty::Uncertainty;
-use super::settings::{check_output, check_run, check_write, core_settings, ending};
+use unclouded_core::restore::{RestoreSettings, Subject};
+
+use super::settings::{check_output, check_write, ending, wish};
 use crate::cli::EvaluateArgs;
 use crate::device;
 use crate::failure::{Exit, Failure, Result};
@@ -33,7 +35,7 @@ use crate::progress::Reporter;
 /// fails or, after everything else is done, when some images were left out, 130 when it is
 /// interrupted.
 pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
-    check_run(&args.run)?;
+    let wish = wish(&args.run, 1)?;
     let mut inputs = vec![args.clear.as_path()];
     inputs.extend(args.masks.as_deref());
     inputs.extend(args.reference.as_deref());
@@ -57,7 +59,7 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
     let device = device::choose(args.run.device)?;
     let model = checkpoint.load(&device.device)?;
     check_write(&args.run, args.reference.as_ref())?;
-    let settings = core_settings(&args.run, &card, Vec::new(), 1, None)?;
+    let settings = RestoreSettings::resolve(&card, &wish, &Subject::default())?;
     if args.plot.is_some() && settings.samples < 2 {
         return Err(Failure::mismatch("--plot", "at least 2 --samples", "1")
             .hint("the picture is about the spread of several samples; try --samples 8"));

@@ -1,6 +1,6 @@
 //! `unclouded generate`: images out of noise.
 
-mod maker;
+mod conditions;
 mod plan;
 
 use std::fs;
@@ -9,10 +9,10 @@ use std::time::Instant;
 
 use serde_json::json;
 use unclouded_core::generate::{GenerateSettings, Generator, generate};
+use unclouded_core::model::Model;
 use unclouded_core::raster::Raster;
 
-use self::maker::Maker;
-use self::plan::{Output, Plan};
+use self::plan::{Output, Plan, solver};
 use crate::cli::{GenerateArgs, ImageFormat};
 use crate::device::{self, Chosen};
 use crate::failure::{Failure, Result};
@@ -20,6 +20,7 @@ use crate::gdal_io::generated::{Picture, write_png, write_tif};
 use crate::gdal_io::pending::PendingFile;
 use crate::gdal_io::writer::Tag;
 use crate::interrupt;
+use crate::models::Checkpoint;
 use crate::progress::Reporter;
 
 /// Run the command.
@@ -31,9 +32,11 @@ pub fn run(args: &GenerateArgs, reporter: &mut Reporter) -> Result<()> {
     let started = Instant::now();
     let output = Output::check(args)?;
     let device = device::choose(args.device)?;
-    let (maker, notes) = Maker::load(&args.model, &device.device)?;
-    notes.iter().for_each(|note| reporter.info(note));
-    let plan = Plan::new(args, &maker)?;
+    let checkpoint = Checkpoint::find(Some(&args.model))?;
+    let model = checkpoint.load(&device.device)?;
+    let generator = Generator::new(&model)?;
+    checkpoint.say_notes(&model, reporter);
+    let plan = Plan::new(args, &model, &generator)?;
     plan.check_output(&output)?;
     let settings = &plan.settings;
     let steps = settings.levels_run()?.len().saturating_sub(1);
@@ -41,7 +44,7 @@ pub fn run(args: &GenerateArgs, reporter: &mut Reporter) -> Result<()> {
         "generate",
         json!({
             "device": device, "model": {"name": args.model, "bands": plan.names},
-            "sampler": maker.solver(settings.sampler), "steps": steps, "seed": settings.seed,
+            "sampler": solver(&model, settings.sampler), "steps": steps, "seed": settings.seed,
             "count": args.count, "height": settings.size.0, "width": settings.size.1,
         }),
     );
@@ -51,14 +54,11 @@ pub fn run(args: &GenerateArgs, reporter: &mut Reporter) -> Result<()> {
         args.count,
         settings.size.0,
         settings.size.1,
-        maker.solver(settings.sampler),
+        solver(&model, settings.sampler),
         settings.seed
     ));
 
-    let vector = plan.vector(&device.device);
-    let embedded = maker.embedded(vector);
-    let generator = maker.generator(embedded.as_ref().map(|net| net as _))?;
-    let tags = |image: Option<usize>| tags(args, &plan, &maker, &device, steps, image);
+    let tags = |image: Option<usize>| tags(args, &plan, &model, &device, steps, image);
     let made_folder = match &output {
         Output::Folder(folder, _) if !folder.exists() => {
             fs::create_dir(folder).map_err(|error| {
@@ -171,13 +171,12 @@ impl Plan {
 fn tags(
     args: &GenerateArgs,
     plan: &Plan,
-    maker: &Maker,
+    model: &Model,
     device: &Chosen,
     steps: usize,
     image: Option<usize>,
 ) -> Vec<Tag> {
     let settings = &plan.settings;
-    let (name, sha256) = maker.identity();
     let file = |path: &std::path::Path| {
         let name = path.file_name().unwrap_or(path.as_os_str());
         name.to_string_lossy().into_owned()
@@ -185,9 +184,9 @@ fn tags(
     let mut tags = vec![
         ("CONTENT", "generated: no pixel was observed".to_owned()),
         ("VERSION", env!("CARGO_PKG_VERSION").to_owned()),
-        ("CHECKPOINT", name),
-        ("CHECKPOINT_SHA256", sha256),
-        ("SAMPLER", maker.solver(settings.sampler).to_owned()),
+        ("CHECKPOINT", model.card.name.clone()),
+        ("CHECKPOINT_SHA256", model.sha256.clone()),
+        ("SAMPLER", solver(model, settings.sampler).to_owned()),
         ("STEPS", steps.to_string()),
         ("SEED", settings.seed.to_string()),
         ("DEVICE", device.kind.to_owned()),

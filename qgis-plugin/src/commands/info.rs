@@ -4,8 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use unclouded_core::checkpoint::{Model, ModelCard};
-use unclouded_core::models::bundled;
+use unclouded_core::model::{Model, ModelCard};
 
 use crate::cli::InfoArgs;
 use crate::device::{self, DeviceChoice};
@@ -13,7 +12,7 @@ use crate::failure::{Failure, Result};
 use crate::gdal_io::is_gdal_name;
 use crate::gdal_io::rgb;
 use crate::gdal_io::scene::{Scene, SceneInfo};
-use crate::models::Checkpoint;
+use crate::models::{Checkpoint, registry};
 use crate::progress::Reporter;
 
 /// Run the command.
@@ -21,12 +20,13 @@ use crate::progress::Reporter;
 /// # Errors
 /// Exit 2 if the argument is neither a model nor a raster nor a device.
 pub fn run(args: InfoArgs, reporter: &mut Reporter) -> Result<()> {
-    let (text, json) = if is_model(&args.what) {
-        model(&args.what)?
-    } else if let (Ok(choice), false) = (args.what.parse(), Path::new(&args.what).exists()) {
-        device_of(choice)?
-    } else {
-        scene(&args.what)?
+    let (text, json) = match &args.what {
+        None => models(),
+        Some(what) if is_model(what) => model(what)?,
+        Some(what) => match (what.parse(), Path::new(what).exists()) {
+            (Ok(choice), false) => device_of(choice)?,
+            _ => scene(what)?,
+        },
     };
     if args.json {
         reporter.done(&format!("{json:#}"), Value::Null);
@@ -34,6 +34,32 @@ pub fn run(args: InfoArgs, reporter: &mut Reporter) -> Result<()> {
         reporter.done(&text, Value::Null);
     }
     Ok(())
+}
+
+/// The models that are here, and where more are looked for.
+fn models() -> (String, Value) {
+    let installed = registry::installed();
+    let folders = registry::folders();
+    let mut text = "models:\n".to_owned();
+    for (index, model) in installed.iter().enumerate() {
+        let place = match &model.path {
+            Some(path) => path.display().to_string(),
+            None => "inside the program".to_owned(),
+        };
+        let default = if index == 0 { ", the default" } else { "" };
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {} ({place}{default})", model.name);
+    }
+    text += "more are looked for in:\n";
+    for folder in &folders {
+        let _ = writeln!(text, "  {}", folder.display());
+    }
+    let listed: Vec<Value> = installed
+        .iter()
+        .map(|model| json!({"name": model.name, "path": model.path}))
+        .collect();
+    let json = json!({"kind": "models", "models": listed, "folders": folders});
+    (text, json)
 }
 
 /// What a word for the device stands for on this machine.
@@ -45,12 +71,16 @@ fn device_of(choice: DeviceChoice) -> Result<(String, Value)> {
     Ok((chosen.describe(), json))
 }
 
-/// A bundled name, or a file called as checkpoints are.
+/// The name of a model that is here, a file called as checkpoints are, or a folder of diffusers.
 fn is_model(what: &str) -> bool {
-    bundled().iter().any(|(name, _)| *name == what)
-        || Path::new(what)
+    let path = Path::new(what);
+    registry::names().iter().any(|name| name == what)
+        || path
             .extension()
             .is_some_and(|ending| ending == "safetensors")
+        || ["config.json", "unet/config.json"]
+            .iter()
+            .any(|file| path.join(file).exists())
 }
 
 fn model(what: &str) -> Result<(String, Value)> {
@@ -59,7 +89,7 @@ fn model(what: &str) -> Result<(String, Value)> {
     // Loading proves that the weights are complete and fit the architecture.
     let cpu = device::choose(DeviceChoice::Cpu)?;
     let Model { sha256, .. } = checkpoint.load(&cpu.device)?;
-    let bytes = checkpoint.bytes.len();
+    let bytes = checkpoint.len();
     Ok((
         model_text(&card, &sha256, bytes),
         json!({"kind": "model", "card": card, "sha256": sha256, "bytes": bytes}),
@@ -106,11 +136,11 @@ fn model_text(card: &ModelCard, sha256: &str, bytes: usize) -> String {
 
 fn scene(what: &str) -> Result<(String, Value)> {
     if !Path::new(what).exists() && !is_gdal_name(Path::new(what)) {
-        let known: Vec<&str> = bundled().iter().map(|(name, _)| *name).collect();
+        let known = registry::names();
         return Err(Failure::mismatch(
             "info",
             format!(
-                "a bundled model ({}), a checkpoint or a raster",
+                "a model that is here ({}), a checkpoint or a raster",
                 known.join(", ")
             ),
             format!("{what}, which is none of them"),

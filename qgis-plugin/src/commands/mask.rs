@@ -7,7 +7,7 @@ use crate::cli::MaskArgs;
 use crate::failure::{Failure, Result};
 use crate::gdal_io::mask::MaskReader;
 use crate::gdal_io::mask::growth::Growth;
-use crate::gdal_io::mask::request::{MaskFrom, MaskRequest};
+use crate::gdal_io::mask::request::{MaskFrom, MaskRequest, Whose};
 use crate::gdal_io::scene::Scene;
 use crate::gdal_io::source::GdalSource;
 use crate::gdal_io::{mask_file, source};
@@ -88,6 +88,7 @@ pub fn run(args: &MaskArgs, reporter: &mut Reporter) -> Result<()> {
 fn check(args: &MaskArgs) -> Result<MaskRequest> {
     let given = args.mask.is_some() || args.from.is_some();
     let request = MaskRequest {
+        whose: Whose::Scene,
         path: args.mask.clone(),
         from: if given {
             args.from

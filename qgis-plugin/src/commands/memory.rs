@@ -5,7 +5,7 @@
 //! be smaller: the batch of the network and GDAL's cache. The figures were measured as the peak
 //! of the resident set on scenes of 1098 to 10980 pixels.
 
-use unclouded_core::checkpoint::ModelCard;
+use unclouded_core::model::ModelCard;
 use unclouded_core::restore::{
     RestoreSettings, Written, texture_bytes, tiles_in_flight, widest_segment_px,
 };
@@ -105,8 +105,7 @@ impl Load<'_> {
         let planes = settings.samples * guides;
         let flight = tiles_in_flight(tile) * tile * tile * FLOAT * (2 * planes + 5 * guides)
             + tile * (width / 4) * FLOAT * planes;
-        let base = self.card.architecture.base_channels;
-        let stem = self.card.architecture.stem.max(1);
+        let (base, stem) = self.card.architecture.first_level();
         let network = batch * (tile / stem).pow(2) * base * MAPS * FLOAT;
         let textures = match settings.written {
             Written::Texture => texture_bytes(tile, guides),

@@ -1,6 +1,7 @@
 //! The commands of the program, one a file.
 
 pub mod batch;
+pub mod capabilities;
 pub mod convert;
 pub mod dry_run;
 pub mod evaluate;
@@ -30,5 +31,6 @@ pub fn run(command: Command, reporter: &mut Reporter) -> Result<()> {
         Command::Generate(args) => generate::run(&args, reporter),
         Command::Convert(args) => convert::run(&args, reporter),
         Command::Info(args) => info::run(args, reporter),
+        Command::Capabilities(args) => capabilities::run(&args, reporter),
     }
 }

@@ -4,63 +4,26 @@ use std::path::Path;
 use std::time::{Instant, SystemTime};
 
 mod bar;
+mod job;
 mod other_date;
 
 use serde_json::json;
-use unclouded_core::checkpoint::ModelCard;
-use unclouded_core::provenance::Provenance;
-use unclouded_core::restore::{self as core, RestoreSettings};
+use unclouded_core::restore as core;
 
 use bar::Bar;
-use other_date::useful;
+pub use job::{Job, positions};
 
-use super::memory::{Load, MemoryPlan};
-use super::settings::{RestorePaths, core_settings};
 use super::{dry_run, run_key};
 use crate::cli::RestoreArgs;
-use crate::device::{self, Chosen};
 use crate::failure::{Exit, Failure, Result};
 use crate::gdal_io::background::{Background, Files};
-use crate::gdal_io::format::Format;
 use crate::gdal_io::journal::{Found, Journal};
-use crate::gdal_io::mask::MaskReader;
-use crate::gdal_io::reference::ReferenceReader;
-use crate::gdal_io::rgb::{self, BandChoice};
 use crate::gdal_io::scene::Scene;
 use crate::gdal_io::sink::Targets;
-use crate::gdal_io::source::{Coverage, GdalSource};
+use crate::gdal_io::source::GdalSource;
 use crate::gdal_io::{self, pending, preview, verify};
 use crate::interrupt;
-use crate::models::Checkpoint;
 use crate::progress::Reporter;
-
-/// A request that was checked against its inputs: everything but the computing.
-pub struct Job {
-    /// The files.
-    pub paths: RestorePaths,
-    /// The scene, open.
-    pub scene: Scene,
-    /// The mask on the scene's grid.
-    pub mask: MaskReader,
-    /// An image of another date.
-    pub reference: Option<ReferenceReader>,
-    /// The model's file.
-    pub checkpoint: Checkpoint,
-    /// The model's card.
-    pub card: ModelCard,
-    /// Which bands feed the model.
-    pub bands: BandChoice,
-    /// Where to compute.
-    pub device: Chosen,
-    /// For the core.
-    pub settings: RestoreSettings,
-    /// How the mask covers the scene.
-    pub coverage: Coverage,
-    /// How the outputs are stored.
-    pub format: Format,
-    /// How the run keeps within its memory.
-    pub memory: MemoryPlan,
-}
 
 /// How a run ended well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,200 +93,6 @@ fn stamp(job: &Job) -> Vec<Option<(u64, SystemTime)>> {
             Some((about.len(), about.modified().ok()?))
         })
         .collect()
-}
-
-impl Job {
-    /// Check everything that can be checked before the first tile, cheapest first; `None` if the
-    /// output is complete already.
-    fn prepare(args: &RestoreArgs, reporter: &mut Reporter) -> Result<Option<Self>> {
-        let paths = RestorePaths::check(args)?;
-        let format = Format {
-            cog: args.cog,
-            compress: args.compress,
-            overviews: args.overviews,
-        };
-        format.check()?;
-        let scene = Scene::open_with(&paths.scene, "scene", args.offset)?;
-        let checkpoint = Checkpoint::find(args.run.model.as_deref())?;
-        let card = checkpoint.card()?;
-        let bands = rgb::choose(&scene.info, args.bands.as_deref(), &card.bands)?;
-        let least_samples = if paths.uncertainty.is_some() { 4 } else { 1 };
-        let model_bands = positions(&bands.bands, &scene.data_bands());
-        let mut settings = core_settings(
-            &args.run,
-            &card,
-            model_bands,
-            least_samples,
-            Some(&scene.info),
-        )?;
-        let device = device::choose(args.run.device)?;
-        let reference_bands = match &paths.reference {
-            Some((path, _)) => Scene::open(path, "reference")?.data_bands().len(),
-            None => 0,
-        };
-        let load = Load {
-            scene: &scene.info,
-            card: &card,
-            checkpoint_bytes: checkpoint.bytes.len(),
-            settings: &settings,
-            reference_bands,
-            uncertainty: paths.uncertainty.is_some(),
-        };
-        let memory = load.plan(args.memory_mb)?;
-        settings.batch = memory.batch;
-        gdal_io::set_cache_bytes(memory.cache_bytes);
-        reporter.start(
-            "restore",
-            json!({
-                "scene": scene.info, "device": device,
-                "model": {"name": checkpoint.name, "bands": card.bands},
-                "bands": {"numbers": bands.bands, "reason": bands.reason},
-                "method": settings.method_for(&card).name(),
-                "sampler": settings.sampler.name(), "steps": settings.steps,
-                "samples": settings.samples, "seed": settings.seed,
-                "tile_px": settings.tile_px, "overlap_px": settings.overlap_px,
-            }),
-        );
-        let info = &scene.info;
-        reporter.info(format!(
-            "scene: {} x {} px, {} {} of {}",
-            info.width,
-            info.height,
-            info.bands.len(),
-            if info.bands.len() == 1 {
-                "band"
-            } else {
-                "bands"
-            },
-            info.dtype.name()
-        ));
-        reporter.info(device.describe());
-        reporter.info(format!(
-            "model: {}, {} from bands {} ({})",
-            checkpoint.name,
-            card.bands.join(" "),
-            list(&bands.bands),
-            bands.reason
-        ));
-        if !info.encoding.reason.is_empty() {
-            reporter.info(format!("values: {}", info.encoding.reason));
-        }
-        if args.resume && !args.overwrite && paths.output.exists() {
-            let expected = provenance(&card, &checkpoint.sha256(), &settings, &bands, 0, &device);
-            if !is_output_of(&paths.output, &scene, &expected) {
-                return Err(pending::exists(&paths.output));
-            }
-            complete(&paths, reporter);
-            return Ok(None);
-        }
-        let rows = info.height as u64;
-        reporter.stage("mask", 2 * rows);
-        let mask = MaskReader::prepare(&paths.mask, &scene, &mut |done| reporter.advance(done))?;
-        for note in &mask.notes {
-            reporter.info(note);
-        }
-        let coverage =
-            GdalSource::new(&scene, &mask).coverage(|done| reporter.advance(rows + done))?;
-        if mask.is_clear() {
-            reporter.info("mask: no clouds found, so the scene is written as it is");
-        }
-        reporter.info(format!(
-            "mask: {} of {} pixels to fill ({:.1} %)",
-            coverage.fill,
-            coverage.data,
-            100.0 * coverage.fill as f64 / coverage.data as f64
-        ));
-        let reference = match paths.reference.as_ref().filter(|_| !mask.is_clear()) {
-            Some((path, clouds)) => Some(ReferenceReader::open(path, clouds.as_ref(), &scene)?),
-            None => None,
-        };
-        for note in reference.iter().flat_map(ReferenceReader::notes) {
-            reporter.info(note);
-        }
-        let reference = match reference {
-            Some(reference) => useful(reference, &scene, &mask, reporter)?,
-            None => None,
-        };
-        if coverage.masked_nodata > 0 {
-            reporter.warning(format!(
-                "{} marked pixels are nodata in the scene and stay nodata",
-                coverage.masked_nodata
-            ));
-        }
-        Ok(Some(Job {
-            format,
-            memory,
-            paths,
-            scene,
-            mask,
-            reference,
-            checkpoint,
-            card,
-            bands,
-            device,
-            settings,
-            coverage,
-        }))
-    }
-
-    fn provenance(&self, sha256: &str) -> Provenance {
-        let filled = self.coverage.fill;
-        let (card, settings) = (&self.card, &self.settings);
-        provenance(card, sha256, settings, &self.bands, filled, &self.device)
-    }
-}
-
-fn provenance(
-    card: &ModelCard,
-    sha256: &str,
-    settings: &RestoreSettings,
-    bands: &BandChoice,
-    filled_px: u64,
-    device: &Chosen,
-) -> Provenance {
-    Provenance {
-        version: env!("CARGO_PKG_VERSION").into(),
-        checkpoint_name: card.name.clone(),
-        checkpoint_sha256: sha256.into(),
-        method: settings.method_for(card).name().into(),
-        sampler: settings.sampler.name().into(),
-        steps: settings.steps,
-        samples: settings.samples,
-        written: settings.written.name().into(),
-        seed: settings.seed,
-        tile_px: settings.tile_px,
-        overlap_px: settings.overlap_px,
-        model_bands: bands.bands.clone(),
-        filled_px,
-        device: device.kind.into(),
-    }
-}
-
-/// Whether a file was filled from a scene of this shape in this way. An output has its name only
-/// when it is complete.
-fn is_output_of(path: &Path, scene: &Scene, expected: &Provenance) -> bool {
-    use gdal::Metadata;
-    let Ok(output) = Scene::open_written(path) else {
-        return false;
-    };
-    let shape = |scene: &Scene| {
-        let info = &scene.info;
-        (info.width, info.height, info.bands.len(), info.dtype)
-    };
-    let said_elsewhere = ["UNCLOUDED_FILLED_PX", "UNCLOUDED_DEVICE"];
-    let same = |(key, value): &(String, String)| {
-        said_elsewhere.contains(&key.as_str())
-            || output.dataset.metadata_item(key, "").as_ref() == Some(value)
-    };
-    shape(scene) == shape(&output) && expected.tags().iter().all(same)
-}
-
-/// Says that there is nothing to do, and removes what a run left that was stopped at its end.
-fn complete(paths: &RestorePaths, reporter: &mut Reporter) {
-    let _ = std::fs::remove_file(Journal::path(&paths.output));
-    let text = format!("{}: complete already", paths.output.display());
-    let outputs = json!({"output": paths.output});
-    reporter.done(&text, json!({"outputs": outputs, "complete": true}));
 }
 
 /// Opens the journal and says what it holds.
@@ -456,23 +225,6 @@ fn folder(path: &Path) -> &Path {
     path.parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."))
-}
-
-/// From band numbers (from 1, alpha included) to the core's (from 0, without alpha).
-pub fn positions(numbers: &[usize], data: &[usize]) -> Vec<usize> {
-    // `rgb::choose` takes none but data bands.
-    numbers
-        .iter()
-        .filter_map(|number| data.iter().position(|band| band == number))
-        .collect()
-}
-
-fn list(numbers: &[usize]) -> String {
-    numbers
-        .iter()
-        .map(usize::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use gdal::Dataset;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use unclouded_core::raster::Mask;
 
@@ -22,17 +23,17 @@ use crate::gdal_io::{file_list, unreadable};
 pub fn key(job: &Job, checkpoint_sha256: &str) -> Result<Key> {
     let mut hash = Sha256::new();
     let info = &job.scene.info;
-    let words = format!(
-        "{} {checkpoint_sha256} {:?} {:?} {:?} {:?} {} {}",
-        env!("CARGO_PKG_VERSION"),
-        job.settings,
-        job.format,
-        job.bands.bands,
-        info.encoding.shift,
-        job.paths.uncertainty.is_some(),
-        job.device.kind,
-    );
-    hash.update(words);
+    let words = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "checkpoint": checkpoint_sha256,
+        "settings": job.settings,
+        "format": job.format,
+        "bands": job.bands.bands,
+        "shift": info.encoding.shift,
+        "uncertainty": job.paths.uncertainty.is_some(),
+        "device": job.device.kind,
+    });
+    hash.update(words.to_string());
     add_scene(&mut hash, &job.scene)?;
     for window in strips(info.height, info.width) {
         add_mask(&mut hash, &job.mask.read(window)?);

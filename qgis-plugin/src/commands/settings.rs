@@ -2,25 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use unclouded_core::checkpoint::ModelCard;
-use unclouded_core::diffusion::sampler::Sampler;
-use unclouded_core::restore::{Method, RestoreSettings, Written, usual_tile_px};
+use unclouded_core::model::ModelCard;
+use unclouded_core::restore::{Subject, Wish, Written};
 
-use crate::cli::{Quality, RestoreArgs, RunArgs, WriteChoice};
+use crate::cli::{RestoreArgs, RunArgs};
 use crate::failure::{Failure, Result};
-use crate::gdal_io::dtype::DataType;
 use crate::gdal_io::journal::Journal;
 use crate::gdal_io::mask::growth::Growth;
-use crate::gdal_io::mask::request::MaskRequest;
+use crate::gdal_io::mask::request::{MaskRequest, Whose};
 use crate::gdal_io::pending;
 use crate::gdal_io::scene::SceneInfo;
-
-/// More samples than this are a typing error.
-const MOST_SAMPLES: usize = 1024;
-/// More steps than this are a typing error; DDPM was made for 1000.
-const MOST_STEPS: usize = 1000;
-/// Larger tiles do not fit any memory.
-const LARGEST_TILE_PX: usize = 4096;
 
 /// The files of a restore run: inputs that exist, outputs that may be written.
 #[derive(Debug, Clone)]
@@ -55,6 +46,7 @@ impl RestorePaths {
         }
         check_write(&args.run, args.reference.as_ref())?;
         let mask = MaskRequest {
+            whose: Whose::Scene,
             path: args.mask.clone(),
             from: args.mask_from,
             values: args.mask_values.clone(),
@@ -64,9 +56,9 @@ impl RestorePaths {
         };
         mask.check()?;
         if let Some(clouds) = reference_mask(args) {
-            clouds.check().map_err(of_reference_mask)?;
+            clouds.check()?;
         }
-        check_run(&args.run)?;
+        wish(&args.run, 1)?;
         let (Some(scene), Some(output)) = (args.scenes.first(), &args.output) else {
             return Err(Failure::mismatch(
                 "restore",
@@ -143,21 +135,12 @@ fn reference_mask(args: &RestoreArgs) -> Option<MaskRequest> {
         return None;
     }
     Some(MaskRequest {
+        whose: Whose::Reference,
         path: args.reference_mask.clone(),
         from: args.reference_mask_from,
         values: args.reference_mask_values.clone(),
         ..MaskRequest::default()
     })
-}
-
-/// What is wrong with the reference's mask is said in its own options.
-fn of_reference_mask(failure: Failure) -> Failure {
-    let own = |text: &str| text.replace("--mask", "--reference-mask");
-    Failure {
-        message: own(&failure.message),
-        hint: failure.hint.as_deref().map(own),
-        ..failure
-    }
 }
 
 /// The folder as the system sees it, and the name in it: equal for two ways to write one file.
@@ -169,24 +152,35 @@ fn place(path: &Path) -> (Option<PathBuf>, Option<std::ffi::OsString>) {
     (folder, path.file_name().map(ToOwned::to_owned))
 }
 
-/// Check the numbers `restore` and `evaluate` share.
+/// What the arguments that `restore` and `evaluate` share ask for, with `least` samples at the least
+/// where their number is left out.
 ///
 /// # Errors
-/// Exit 2 for a number out of its range or an unknown sampler.
-pub fn check_run(run: &RunArgs) -> Result<()> {
-    if let Some(sampler) = &run.sampler {
-        sampler.parse::<Sampler>()?;
+/// Exit 2 for a number out of its range, an unknown sampler or method.
+pub fn wish(run: &RunArgs, least: usize) -> Result<Wish> {
+    let wish = Wish {
+        quality: run.quality.map(Into::into),
+        steps: run.steps,
+        samples: run.samples,
+        least_samples: least,
+        sampler: run.sampler.as_deref().map(str::parse).transpose()?,
+        method: run.method.as_deref().map(str::parse).transpose()?,
+        written: run.write.into(),
+        tile_px: run.tile_px,
+        overlap_px: run.overlap_px,
+        seed: run.seed,
+    };
+    wish.check()?;
+    Ok(wish)
+}
+
+/// What settings depend on of a scene, whose bands `model_bands` (from 0) feed the model.
+pub fn subject(card: &ModelCard, scene: &SceneInfo, model_bands: Vec<usize>) -> Subject {
+    Subject {
+        model_bands,
+        side_px: Some(scene.width.max(scene.height)),
+        brightness: card.brightness.of(scene.dtype.stored()),
     }
-    if let Some(method) = &run.method {
-        method.parse::<Method>()?;
-    }
-    range("--steps", run.steps.unwrap_or(1), 1, MOST_STEPS)?;
-    range("--samples", run.samples.unwrap_or(1), 1, MOST_SAMPLES)?;
-    range("--tile-px", run.tile_px.unwrap_or(64), 16, LARGEST_TILE_PX)?;
-    if let (Some(tile), Some(overlap)) = (run.tile_px, run.overlap_px) {
-        range("--overlap-px", overlap, 0, tile - 1)?;
-    }
-    Ok(())
 }
 
 /// Fails where a texture is asked for and there is a reference.
@@ -194,92 +188,8 @@ pub fn check_run(run: &RunArgs) -> Result<()> {
 /// # Errors
 /// Exit 2.
 pub fn check_write(run: &RunArgs, reference: Option<&PathBuf>) -> Result<()> {
-    if run.write != WriteChoice::Texture || reference.is_none() {
-        return Ok(());
-    }
-    let expected = "mean or sample, where there is a --reference";
-    Err(Failure::mismatch("--write", expected, "texture")
-        .hint("with another date the mean has its structure: leave --write out"))
-}
-
-/// The core's settings: what the user gave, else what the model's card says.
-///
-/// # Errors
-/// Exit 2 if the two contradict each other.
-pub fn core_settings(
-    run: &RunArgs,
-    card: &ModelCard,
-    model_bands: Vec<usize>,
-    least_samples: usize,
-    scene: Option<&SceneInfo>,
-) -> Result<RestoreSettings> {
-    let defaults = &card.defaults;
-    let written = match run.write {
-        WriteChoice::Mean => Written::Mean,
-        WriteChoice::Sample => Written::Sample,
-        WriteChoice::Texture => Written::Texture,
-    };
-    let side = scene.map(|scene| scene.width.max(scene.height));
-    let tile_px = run
-        .tile_px
-        .unwrap_or_else(|| usual_tile_px(written, defaults, side));
-    // A smaller tile than the model's keeps the model's share of overlap.
-    let overlap_px = run
-        .overlap_px
-        .unwrap_or(defaults.overlap_px * tile_px / defaults.tile_px);
-    range("--overlap-px", overlap_px, 0, tile_px.saturating_sub(1))?;
-    let asked: Option<Method> = run.method.as_deref().map(str::parse).transpose()?;
-    let method = asked.unwrap_or(Method::of(card));
-    let (steps, samples) = match run.quality {
-        Some(Quality::Fast) => (2, 2),
-        Some(Quality::Balanced) | None => (defaults.steps, defaults.samples),
-        Some(Quality::Best) => (6, 16),
-    };
-    // A method with steps of its own is not one for two of them, however fast.
-    let (usual, eta, steps) = method
-        .defaults(card)
-        .unwrap_or((defaults.sampler, 0.0, steps));
-    let sampler = match &run.sampler {
-        Some(name) => name.parse()?,
-        None => usual,
-    };
-    method.check(card)?;
-    Ok(RestoreSettings {
-        method: Some(method),
-        eta,
-        tile_px,
-        overlap_px,
-        samples: run.samples.unwrap_or(samples.max(least_samples)),
-        steps: run.steps.unwrap_or(steps),
-        sampler,
-        seed: run.seed,
-        model_bands,
-        written,
-        reflectance_scale: scene.and_then(|scene| reflectance_scale(scene.dtype)),
-        ..RestoreSettings::default()
-    })
-}
-
-/// The value of full brightness that models of this type of image were trained with; floating
-/// point has none that could be relied on.
-pub fn reflectance_scale(dtype: DataType) -> Option<f32> {
-    match dtype {
-        DataType::U8 => Some(255.0),
-        // Digital numbers of Sentinel-2 that 8-bit pictures of it show as white, and that the
-        // bundled model's training tiles were stretched to: reflectance 0.275.
-        DataType::U16 | DataType::I16 => Some(2_750.0),
-        _ => None,
-    }
-}
-
-/// Fails unless `value` lies in `least..=most`, which is not empty.
-fn range(what: &str, value: usize, least: usize, most: usize) -> Result<()> {
-    if (least..=most).contains(&value) {
-        return Ok(());
-    }
-    let nearest = value.clamp(least, most);
-    Err(Failure::mismatch(what, format!("{least} to {most}"), value)
-        .hint(format!("the nearest it may be: {what} {nearest}")))
+    let references = usize::from(reference.is_some());
+    Ok(Written::from(run.write).check(references)?)
 }
 
 /// Fails unless a name ends in one of `endings`.

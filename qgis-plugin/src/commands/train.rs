@@ -5,7 +5,8 @@ use serde_json::json;
 use crate::cli::TrainArgs;
 use crate::failure::{Failure, Result};
 use crate::progress::Reporter;
-use crate::train_config::TrainConfig;
+use crate::recipe::TrainConfig;
+use crate::training::Resume;
 use crate::{device, training};
 
 /// Runs the command.
@@ -16,7 +17,12 @@ pub fn run(args: &TrainArgs, reporter: &mut Reporter) -> Result<()> {
     let chosen = device::choose(args.device)?;
     reporter.start("train", json!({ "device": chosen }));
     reporter.info(chosen.describe());
-    let trained = training::train(&config, &recipe, &chosen.device, args.resume, reporter)?;
+    let resume = match (args.resume, args.force) {
+        (false, _) => Resume::No,
+        (true, false) => Resume::Same,
+        (true, true) => Resume::Forced,
+    };
+    let trained = training::train(&config, &recipe, &chosen.device, resume, reporter)?;
     reporter.done(
         &format!(
             "{} after {} steps",

@@ -5,7 +5,7 @@ use unclouded_core::raster::Raster;
 use unclouded_core::raster::turn::{Turn, turned};
 
 use super::rng::Rng;
-use crate::train_config::AugmentConfig;
+use crate::recipe::AugmentConfig;
 
 /// A random symmetry: mirrors, quarter turns, or all eight.
 pub fn random_turn(rng: &mut Rng, flips: bool, rotations: bool) -> Turn {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use unclouded_core::diffusion::conditioning::Hint;
+use unclouded_core::model::example::Hint;
 use unclouded_core::raster::turn::turned;
 use unclouded_core::raster::{Mask, Raster};
 
@@ -12,7 +12,7 @@ use super::masks::MaskPool;
 use super::mosaic;
 use super::rng::{Purpose, Rng};
 use super::tiles::Tiles;
-use crate::train_config::{AugmentConfig, HintConfig};
+use crate::recipe::{AugmentConfig, HintConfig};
 
 /// Draws that are tried for a crop with both visible and masked data.
 const TRIES: usize = 32;

@@ -5,12 +5,12 @@
 //! mixed), fields that change on their own, resampling (shift, blur), noise, clouds of that date,
 //! and now and then ground that has nothing to do with it.
 
-use unclouded_core::diffusion::conditioning::Hint;
+use unclouded_core::model::example::Hint;
 use unclouded_core::raster::{Mask, Raster};
 
 use super::noise_mask;
 use super::rng::Rng;
-use crate::train_config::HintConfig;
+use crate::recipe::HintConfig;
 
 /// The hint of an example: a reference, a coarse estimate, or none, in the shares of `config`.
 /// `other` is a tile of another place, of the same size and bands.

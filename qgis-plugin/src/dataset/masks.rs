@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use unclouded_core::diffusion::task::Task;
+use unclouded_core::model::task::Task;
 use unclouded_core::raster::Mask;
 use unclouded_core::raster::turn::turned;
 
@@ -12,7 +12,7 @@ use super::noise_mask;
 use super::rng::Rng;
 use crate::failure::Result;
 use crate::npy;
-use crate::train_config::MaskConfig;
+use crate::recipe::MaskConfig;
 
 /// Crops that are tried before a procedural mask takes their place.
 const TRIES: usize = 12;

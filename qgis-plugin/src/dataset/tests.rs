@@ -8,7 +8,7 @@ use super::holdout::Role;
 use super::masks::read_npy;
 use super::rng::Rng;
 use super::*;
-use crate::train_config::{AugmentConfig, DataConfig, HintConfig, MaskConfig, TrainConfig};
+use crate::recipe::{AugmentConfig, DataConfig, HintConfig, MaskConfig, TrainConfig};
 
 mod tasks;
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use unclouded_core::model::Brightness;
 use unclouded_core::raster::{Mask, Raster, fill};
 
 use super::decode::{Pixels, Tile};
@@ -9,7 +10,7 @@ use super::holdout::Role;
 use super::load::{Skipped, load};
 use super::rng::{Rng, permuted};
 use crate::failure::{Failure, Result};
-use crate::train_config::DataConfig;
+use crate::recipe::DataConfig;
 
 /// Images with less valid pixels than this share are skipped.
 const MIN_VALID_SHARE: f64 = 0.5;
@@ -221,6 +222,21 @@ impl Tiles {
                 Pixels::U16(_) => 10_000.0,
                 Pixels::F32(_) => 1.0,
             })
+    }
+
+    /// What counts as fully bright, for the model card: of the kinds of images that are trained on
+    /// what they are trained with.
+    pub fn brightness(&self) -> Brightness {
+        let mut brightness = Brightness::default();
+        for index in 0..self.tiles.len() {
+            let scale = self.reflectance_scale(index);
+            match self.tiles[index].pixels {
+                Pixels::U8(_) => brightness.eight_bits = scale,
+                Pixels::U16(_) => brightness.sixteen_bits = scale,
+                Pixels::F32(_) => brightness.floats = Some(scale),
+            }
+        }
+        brightness
     }
 
     /// A random tile-sized crop of an image in its own units, and where it holds data.

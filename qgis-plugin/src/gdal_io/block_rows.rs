@@ -13,7 +13,7 @@ use unclouded_core::raster::Window;
 
 use super::ffi;
 
-type Outcome = std::result::Result<(), GdalError>;
+type Outcome = Result<(), GdalError>;
 
 /// Rows of one band that wait for the rest of their blocks, in the type of the band.
 trait Pending {
@@ -66,7 +66,7 @@ impl BlockRows {
     ///
     /// # Errors
     /// What GDAL says.
-    pub fn new(dataset: Dataset, mask: bool) -> std::result::Result<Self, GdalError> {
+    pub fn new(dataset: Dataset, mask: bool) -> Result<Self, GdalError> {
         use gdal::Metadata;
         let (width, height) = dataset.raster_size();
         let (block_width, block_height) = dataset.rasterband(1)?.block_size();

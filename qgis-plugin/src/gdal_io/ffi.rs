@@ -10,52 +10,19 @@ use std::path::{Path, PathBuf};
 use gdal::errors::GdalError;
 use gdal::raster::{RasterBand, RasterCreationOptions};
 use gdal::{Dataset, Driver};
-
-unsafe extern "C" {
-    fn GDALGetRasterColorInterpretation(band: *mut c_void) -> c_int;
-    fn GDALSetRasterColorInterpretation(band: *mut c_void, interpretation: c_int) -> c_int;
-    fn GDALGetColorInterpretationName(interpretation: c_int) -> *const c_char;
-    fn GDALGetFileList(dataset: *mut c_void) -> *mut *mut c_char;
-    fn CSLDestroy(list: *mut *mut c_char);
-    fn GDALFlushRasterCache(band: *mut c_void) -> c_int;
-    fn GDALSetCacheMax64(bytes: i64);
-    fn GDALCreateCopy(
-        driver: *mut c_void,
-        name: *const c_char,
-        source: *mut c_void,
-        strict: c_int,
-        options: *mut *mut c_char,
-        progress: Progress,
-        argument: *mut c_void,
-    ) -> *mut c_void;
-    fn GDALBuildOverviews(
-        dataset: *mut c_void,
-        resampling: *const c_char,
-        overviews: c_int,
-        factors: *const c_int,
-        bands: c_int,
-        numbers: *const c_int,
-        progress: Progress,
-        argument: *mut c_void,
-    ) -> c_int;
-    fn GDALClose(dataset: *mut c_void);
-    fn GDALWarpAppOptionsNew(words: *mut *mut c_char, unused: *mut c_void) -> *mut c_void;
-    fn GDALWarpAppOptionsFree(options: *mut c_void);
-    fn GDALWarp(
-        name: *const c_char,
-        target: *mut c_void,
-        count: c_int,
-        sources: *mut *mut c_void,
-        options: *const c_void,
-        usage_error: *mut c_int,
-    ) -> *mut c_void;
-    fn GDALSetRasterUnitType(band: *mut c_void, unit: *const c_char) -> c_int;
-}
+use gdal_sys::{
+    CPLErr, CSLDestroy, GDALBuildOverviews, GDALClose, GDALCreateCopy, GDALFlushRasterCache,
+    GDALGetColorInterpretationName, GDALGetFileList, GDALGetRasterColorInterpretation,
+    GDALSetCacheMax64, GDALSetRasterColorInterpretation, GDALSetRasterUnitType, GDALWarp,
+    GDALWarpAppOptionsFree, GDALWarpAppOptionsNew,
+};
 
 /// What GDAL calls during long work; 0 ends it.
-type Progress = Option<extern "C" fn(f64, *const c_char, *mut c_void) -> c_int>;
-
-extern "C" fn go_on(_fraction: f64, _message: *const c_char, _argument: *mut c_void) -> c_int {
+unsafe extern "C" fn go_on(
+    _fraction: f64,
+    _message: *const c_char,
+    _argument: *mut c_void,
+) -> c_int {
     c_int::from(!crate::interrupt::requested())
 }
 
@@ -70,7 +37,7 @@ pub fn warp(name: &std::ffi::CStr, source: &Dataset, words: &[String]) -> Result
         .collect();
     let mut list: Vec<*mut c_char> = words.iter().map(|word| word.as_ptr().cast_mut()).collect();
     list.push(std::ptr::null_mut());
-    let mut sources = [source.c_dataset().cast::<c_void>()];
+    let mut sources = [source.c_dataset()];
     // SAFETY: `list` ends in a null and its strings live as long as the call, which copies them;
     // the source is open; the new dataset is closed here, once, and the options are freed.
     let made = unsafe {
@@ -103,20 +70,23 @@ pub const PALETTE: i32 = 2;
 /// GDAL's number for the band's colour interpretation.
 pub fn color_interpretation(band: &RasterBand) -> i32 {
     // SAFETY: the handle is valid as long as `band` is borrowed.
-    unsafe { GDALGetRasterColorInterpretation(band.c_rasterband().cast()) }
+    unsafe { GDALGetRasterColorInterpretation(band.c_rasterband()) as i32 }
 }
 
 /// Sets the colour interpretation; a format that cannot keep it leaves it as it was.
 pub fn set_color_interpretation(band: &RasterBand, interpretation: i32) -> bool {
     // SAFETY: the handle is valid as long as `band` is borrowed.
-    unsafe { GDALSetRasterColorInterpretation(band.c_rasterband().cast(), interpretation) == 0 }
+    unsafe {
+        GDALSetRasterColorInterpretation(band.c_rasterband(), interpretation as _)
+            == CPLErr::CE_None
+    }
 }
 
 /// The name GDAL gives a colour interpretation, e.g. "Red".
 pub fn color_interpretation_name(interpretation: i32) -> String {
     // SAFETY: GDAL returns a static string, or null for a number it does not know.
     unsafe {
-        let name = GDALGetColorInterpretationName(interpretation);
+        let name = GDALGetColorInterpretationName(interpretation as _);
         if name.is_null() {
             return "Undefined".to_owned();
         }
@@ -133,7 +103,7 @@ pub fn set_unit(band: &RasterBand, unit: &str) -> bool {
     };
     // SAFETY: the handle is valid as long as `band` is borrowed, and GDAL copies the string.
     unit.is_empty()
-        || unsafe { GDALSetRasterUnitType(band.c_rasterband().cast(), unit.as_ptr()) == 0 }
+        || unsafe { GDALSetRasterUnitType(band.c_rasterband(), unit.as_ptr()) == CPLErr::CE_None }
 }
 
 /// The files a dataset is made of: a VRT's sources, a product's metadata, side-cars.
@@ -141,7 +111,7 @@ pub fn file_list(dataset: &Dataset) -> Vec<PathBuf> {
     // SAFETY: the handle is valid as long as `dataset` is borrowed; the list, null or ended by
     // null, is ours to free.
     unsafe {
-        let list = GDALGetFileList(dataset.c_dataset().cast());
+        let list = GDALGetFileList(dataset.c_dataset());
         let mut files = Vec::new();
         let mut entry = list;
         while !entry.is_null() && !(*entry).is_null() {
@@ -158,9 +128,9 @@ pub fn file_list(dataset: &Dataset) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// What GDAL says.
-pub fn flush(band: &RasterBand) -> std::result::Result<(), GdalError> {
+pub fn flush(band: &RasterBand) -> Result<(), GdalError> {
     // SAFETY: the handle is valid as long as `band` is borrowed.
-    outcome(unsafe { GDALFlushRasterCache(band.c_rasterband().cast()) })
+    outcome(unsafe { GDALFlushRasterCache(band.c_rasterband()) })
 }
 
 /// Bounds the cache of blocks that all data sets share.
@@ -178,22 +148,22 @@ pub fn create_copy(
     source: &Dataset,
     path: &Path,
     options: &RasterCreationOptions,
-) -> std::result::Result<(), GdalError> {
+) -> Result<(), GdalError> {
     let name = CString::new(path.to_string_lossy().into_owned())?;
     // SAFETY: the handles and the list are valid as long as they are borrowed; the copy is closed
     // here, so that all of it is in the file.
     unsafe {
         let copy = GDALCreateCopy(
-            driver.c_driver().cast(),
+            driver.c_driver(),
             name.as_ptr(),
-            source.c_dataset().cast(),
+            source.c_dataset(),
             0,
-            options.as_ptr().cast(),
+            options.as_ptr(),
             Some(go_on),
             std::ptr::null_mut(),
         );
         if copy.is_null() {
-            return outcome(3);
+            return outcome(CPLErr::CE_Failure);
         }
         GDALClose(copy);
     }
@@ -208,12 +178,12 @@ pub fn build_overviews(
     dataset: &Dataset,
     resampling: &str,
     factors: &[i32],
-) -> std::result::Result<(), GdalError> {
+) -> Result<(), GdalError> {
     let resampling = CString::new(resampling)?;
     // SAFETY: the handle is valid as long as `dataset` is borrowed, and GDAL only reads the rest.
     outcome(unsafe {
         GDALBuildOverviews(
-            dataset.c_dataset().cast(),
+            dataset.c_dataset(),
             resampling.as_ptr(),
             factors.len() as c_int,
             factors.as_ptr(),
@@ -226,11 +196,11 @@ pub fn build_overviews(
 }
 
 /// GDAL's code as a result; the message is the one it reported last.
-fn outcome(class: c_int) -> std::result::Result<(), GdalError> {
+fn outcome(class: CPLErr::Type) -> Result<(), GdalError> {
     match class {
-        0 => Ok(()),
+        CPLErr::CE_None => Ok(()),
         class => Err(GdalError::CplError {
-            class: class as _,
+            class,
             number: 0,
             msg: super::last_error(),
         }),

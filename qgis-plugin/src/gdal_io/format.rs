@@ -2,6 +2,7 @@
 
 use gdal::raster::RasterCreationOptions;
 use gdal::{DriverManager, Metadata};
+use serde::Serialize;
 use unclouded_core::restore::Expected;
 
 use super::dtype::DataType;
@@ -11,7 +12,7 @@ use crate::failure::{Failure, Result};
 const SMALLEST_OVERVIEW_PX: usize = 256;
 
 /// `--compress`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, Serialize)]
 pub enum Compress {
     /// Not at all: largest and fastest
     None,
@@ -37,7 +38,7 @@ impl Compress {
 }
 
 /// How rasters are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Format {
     /// A cloud-optimised GeoTIFF; it always has overviews.
     pub cog: bool,

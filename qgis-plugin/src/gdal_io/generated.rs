@@ -10,7 +10,7 @@ use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use unclouded_core::raster::{Mask, Raster};
 
-use super::dtype::{DataType, Native};
+use super::dtype::{DataType, StoredValue};
 use super::pending::PendingFile;
 use super::scene::Scene;
 use super::writer::Tag;
@@ -41,7 +41,7 @@ pub fn read_corner(
         for_dtype!(info.dtype, T => {
             let values = super::source::read_native::<T>(&scene.dataset, *band, window)
                 .map_err(|error| unreadable("scene", &error))?;
-            let nodata = nodata.and_then(<T as Native>::nodata);
+            let nodata = nodata.and_then(<T as StoredValue>::nodata);
             let pixels = raster.band_mut(position).iter_mut().zip(&mut valid.data);
             for ((slot, valid), value) in pixels.zip(values) {
                 *valid &= value.is_finite_value() && !value.is_nodata(nodata);
@@ -96,12 +96,12 @@ pub fn write_tif(
                 output.set_metadata_item(key, value, "")?;
             }
             let nodata = place.and_then(|scene| scene.info.missing_value());
-            let nodata = nodata.and_then(<T as Native>::nodata);
+            let nodata = nodata.and_then(<T as StoredValue>::nodata);
             for band in 0..image.bands {
                 let values: Vec<T> = image
                     .band(band)
                     .iter()
-                    .map(|value| <T as Native>::from_fill(f64::from(*value) - f64::from(shift), nodata))
+                    .map(|value| <T as StoredValue>::from_fill(f64::from(*value) - f64::from(shift), nodata))
                     .collect();
                 let mut target = output.rasterband(band + 1)?;
                 if let Some(name) = names.get(band) {

@@ -146,6 +146,19 @@ impl Drop for PendingFile {
     }
 }
 
+/// Writes a whole file; an older one stays until the new one is complete.
+///
+/// # Errors
+/// Exit 1 if the disk refuses.
+pub fn write(target: &Path, bytes: &[u8]) -> Result<()> {
+    let file = PendingFile::new(target, true)?;
+    fs::write(file.path(), bytes).map_err(|error| {
+        Failure::failed(format!("cannot write {} ({error})", target.display()))
+            .hint("is there room on the disk, and may you write there?")
+    })?;
+    file.commit()
+}
+
 /// Remove a temporary file and what GDAL put beside it.
 fn remove_family(path: &Path) {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -185,6 +198,33 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As readable as any new file of this user: the mode follows the umask.
+    #[cfg(unix)]
+    #[test]
+    fn a_file_is_as_readable_as_any_other() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a folder");
+        let mode = |name: &str| {
+            let about = fs::metadata(folder.path().join(name)).expect("a file");
+            about.permissions().mode() & 0o777
+        };
+        write(&folder.path().join("ours"), b"ours").expect("written");
+        File::create(folder.path().join("plain")).expect("created");
+        assert_eq!(mode("ours"), mode("plain"));
+        // Another umask than the usual one, set for a process of its own.
+        if std::env::var_os("UNCLOUDED_UMASK_TEST").is_none() {
+            let own = std::env::current_exe().expect("this test");
+            let again = format!(
+                "umask 077 && UNCLOUDED_UMASK_TEST=1 {} a_file_is_as_readable --test-threads 1",
+                own.display()
+            );
+            let status = std::process::Command::new("sh")
+                .args(["-c", &again])
+                .status();
+            assert!(status.expect("a shell").success());
+        }
+    }
 
     #[test]
     fn only_a_committed_file_gets_its_name() -> Result<()> {

@@ -98,9 +98,7 @@ impl ReferenceReader {
 
     /// A part of it.
     pub fn read(&self, window: Window) -> unclouded_core::Result<restore::Reference> {
-        let part = GdalSource::new(&self.scene, &self.clouds)
-            .read(window)
-            .map_err(of_reference)?;
+        let part = GdalSource::new(&self.scene, &self.clouds).read(window)?;
         Ok(restore::Reference {
             observed: part.valid.and_not(&part.mask),
             image: part.image,
@@ -119,10 +117,7 @@ impl ReferenceReader {
         for window in strips(scene.info.height, scene.info.width) {
             interrupt::check()?;
             let clouds = self.clouds.read(window)?;
-            let observed = reference
-                .validity(window, &clouds)
-                .map_err(of_reference_file)?
-                .and_not(&clouds);
+            let observed = reference.validity(window, &clouds)?.and_not(&clouds);
             if !observed.any() {
                 continue;
             }
@@ -249,16 +244,4 @@ impl ReferenceReader {
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
-}
-
-/// What is wrong with the reference is not said of the scene.
-fn of_reference(error: unclouded_core::Error) -> unclouded_core::Error {
-    of_reference_file(Failure::from(error)).into()
-}
-
-fn of_reference_file(mut failure: Failure) -> Failure {
-    if let Some(rest) = failure.message.strip_prefix("scene: ") {
-        failure.message = format!("reference: {rest}");
-    }
-    failure
 }

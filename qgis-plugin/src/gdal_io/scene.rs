@@ -109,6 +109,8 @@ pub struct Scene {
     pub info: SceneInfo,
     /// GDAL's handle, opened read-only.
     pub dataset: Dataset,
+    /// What it is to the user, e.g. "scene" or "reference".
+    pub what: String,
 }
 
 impl Scene {
@@ -142,7 +144,11 @@ impl Scene {
             .and_then(|text| text.parse().ok())
             .or(info.encoding.product.then_some(0.0))
             .filter(|_| info.nodata.is_none() && info.dtype.is_integer());
-        Ok(Scene { info, dataset })
+        Ok(Scene {
+            info,
+            dataset,
+            what: what.to_owned(),
+        })
     }
 
     /// The bands that hold an image: all but alpha and classes, counted from 1.

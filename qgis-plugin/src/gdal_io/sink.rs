@@ -4,8 +4,8 @@ use std::path::Path;
 
 use gdal::errors::GdalError;
 use gdal::{Dataset, DatasetOptions, DriverManager, GdalOpenFlags};
-use unclouded_core::provenance;
 use unclouded_core::raster::{Mask, Window};
+use unclouded_core::restore::provenance;
 use unclouded_core::restore::{FilledRows, SceneSink};
 
 use super::block_rows::BlockRows;

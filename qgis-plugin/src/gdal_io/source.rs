@@ -7,7 +7,7 @@ use gdal::errors::GdalError;
 use unclouded_core::raster::{Mask, Raster, Window};
 use unclouded_core::restore::{MemoryScratch, SceneSource, SceneWindow, Scratch};
 
-use super::dtype::Native;
+use super::dtype::{Native, StoredValue};
 use super::mask::MaskReader;
 use super::reference::ReferenceReader;
 use super::scene::Scene;
@@ -126,10 +126,12 @@ impl<'a> GdalSource<'a> {
             progress(window.row_end() as u64);
         }
         if coverage.data == 0 {
-            return Err(
-                Failure::mismatch("scene", "some pixels with data", "nodata everywhere")
-                    .hint("is the nodata value right? `unclouded info` shows it"),
-            );
+            return Err(Failure::mismatch(
+                &self.scene.what,
+                "some pixels with data",
+                "nodata everywhere",
+            )
+            .hint("is the nodata value right? `unclouded info` shows it"));
         }
         if self.mask.is_clear() {
             return Ok(coverage);
@@ -162,7 +164,7 @@ impl<'a> GdalSource<'a> {
             for &band in &self.bands {
                 for_dtype!(info.dtype, T => {
                     let values = read_native::<T>(&self.scene.dataset, band, window)
-                        .map_err(|error| unreadable("scene", &error))?;
+                        .map_err(|error| unreadable(&self.scene.what, &error))?;
                     validity.add(&values, nodata.and_then(T::nodata));
                 });
             }
@@ -182,7 +184,7 @@ impl<'a> GdalSource<'a> {
 /// # Errors
 /// Exit 2 if these cannot be read.
 pub fn hide_transparent(scene: &Scene, window: Window, valid: &mut Mask) -> Result<()> {
-    let damaged = |error| unreadable("scene", &error);
+    let damaged = |error| unreadable(&scene.what, &error);
     let dataset = &scene.dataset;
     let size = (window.width, window.height);
     let origin = (window.col as isize, window.row as isize);
@@ -284,7 +286,7 @@ impl SceneSource for GdalSource<'_> {
         for &band in &self.bands {
             for_dtype!(self.scene.info.dtype, T => {
                 let values = read_native::<T>(&self.scene.dataset, band, window)
-                    .map_err(|error| unreadable("scene", &error))?;
+                    .map_err(|error| unreadable(&self.scene.what, &error))?;
                 validity.add(&values, nodata.and_then(T::nodata));
                 // A NaN that slipped into a sum would poison a whole tile, so none leaves here.
                 data.extend(values.iter().map(|value| {

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use unclouded_core::raster::Window;
 use unclouded_core::restore::{FilledRows, SceneSink, SceneSource};
 
-use super::dtype::Native;
+use super::dtype::{Native, StoredValue};
 use super::format::Format;
 use super::mask::MaskReader;
 use super::scene::Scene;

@@ -5,7 +5,7 @@ use std::path::Path;
 use gdal::errors::GdalError;
 use gdal::raster::{ColorEntry, ColorTable, PaletteInterpretation};
 use gdal::{Dataset, DriverManager, Metadata};
-use unclouded_core::provenance;
+use unclouded_core::restore::provenance;
 
 use super::dtype::DataType;
 use super::format::Format;

@@ -1,16 +1,15 @@
 //! From examples in input units to tensors in network units.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use unclouded_core::checkpoint::Conditioning;
 use unclouded_core::diffusion::cold;
-use unclouded_core::diffusion::conditioning::{self, Preparation, Prepared};
 use unclouded_core::diffusion::denoiser::NoiseLevel;
 use unclouded_core::diffusion::loss::LossBatch;
-use unclouded_core::diffusion::noise::gaussian_stream;
-use unclouded_core::diffusion::task::Task;
+use unclouded_core::model::example::{self, Preparation, Prepared};
+use unclouded_core::model::task::Task;
+use unclouded_core::raster::random::gaussian_stream;
 
 use crate::dataset::Example;
-use crate::train_config::DiffusionConfig;
+use crate::recipe::DiffusionConfig;
 
 /// Keeps the noise of training and validation apart.
 #[derive(Debug, Clone, Copy)]
@@ -24,24 +23,18 @@ pub enum Stream {
 /// Brings examples into network units: fill, contrast, residual.
 pub fn prepare(examples: &[Example], config: &DiffusionConfig, task: Task) -> Vec<Prepared> {
     let one = |example: &Example| {
-        let floor = config.contrast_floor * example.reflectance_scale;
-        let prepared = match config.conditioning {
-            Conditioning::None => {
-                conditioning::prepare_unconditional(&example.image, &example.valid, floor)
-            }
-            conditioning => conditioning::prepare(
-                &example.image,
-                &example.mask,
-                &example.valid,
-                &example.hint,
-                &Preparation {
-                    task,
-                    conditioning,
-                    max_distance_px: config.fill_distance_px,
-                    floor,
-                },
-            ),
-        };
+        let prepared = example::prepare(
+            &example.image,
+            &example.mask,
+            &example.valid,
+            &example.hint,
+            &Preparation {
+                task,
+                conditioning: config.conditioning,
+                space: config.space(),
+                full: example.reflectance_scale,
+            },
+        );
         let depths = match task.cold() {
             Some((cold::Kind::Mask, _)) => {
                 let unknown = example.mask.or(&example.valid.invert());

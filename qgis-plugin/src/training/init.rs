@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use unclouded_core::params::{self, Array, Arrays};
+use unclouded_core::network::params::{self, Array, Arrays};
 
 use crate::failure::{Failure, Result};
 

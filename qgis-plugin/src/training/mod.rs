@@ -4,7 +4,10 @@
 //! resumed takes the same path as one that is not.
 
 mod batches;
+mod continuity;
 mod init;
+pub mod optimizer;
+pub mod report;
 mod state;
 mod validation;
 
@@ -15,20 +18,21 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use unclouded_core::checkpoint::{self, CARD_FORMAT, ModelCard, Training, TrainingData};
+use serde_json::Value;
 use unclouded_core::diffusion::loss;
-use unclouded_core::params::{self, Storage};
-use unclouded_core::unet::{UNet, UNetConfig};
+use unclouded_core::model::{self, CARD_FORMAT, ModelCard, Training, TrainingData};
+use unclouded_core::network::params::{self, Storage};
+use unclouded_core::network::unet::{UNet, UNetConfig};
 
 use crate::dataset::{BatchBuilder, MaskPool, Prefetch, Tiles};
 use crate::failure::{Exit, Failure, Result};
+use crate::gdal_io::pending;
 use crate::interrupt;
-use crate::optimizer::{AdamW, AdamWSettings};
 use crate::progress::Reporter;
-use crate::train_config::TrainConfig;
-use crate::train_report::{LogRow, TrainLog, plot_losses, write_grid};
+use crate::recipe::TrainConfig;
 use batches::Stream;
-pub use state::write_atomically;
+use optimizer::{AdamW, AdamWSettings};
+use report::{LogRow, TrainLog, plot_losses, write_grid};
 use state::{Losses, State};
 
 /// Batches prepared ahead of the network.
@@ -60,6 +64,19 @@ struct Run<'a> {
     metrics: BTreeMap<String, f64>,
     val_loss: Option<f64>,
     unlogged: Losses,
+    /// The recipe as the state keeps it.
+    comparable: Value,
+}
+
+/// Whether an earlier run goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resume {
+    /// A new run.
+    No,
+    /// With the recipe it was begun with.
+    Same,
+    /// Whatever the recipe.
+    Forced,
 }
 
 /// Trains as the recipe says; `recipe` is its text, kept in the checkpoint.
@@ -71,7 +88,7 @@ pub fn train(
     config: &TrainConfig,
     recipe: &str,
     device: &Device,
-    resume: bool,
+    resume: Resume,
     reporter: &mut Reporter,
 ) -> Result<Trained> {
     let mut run = Run::start(config, recipe, device, resume, reporter)?;
@@ -98,14 +115,17 @@ impl<'a> Run<'a> {
         config: &'a TrainConfig,
         recipe: &'a str,
         device: &Device,
-        resume: bool,
+        resume: Resume,
         reporter: &mut Reporter,
     ) -> Result<Self> {
         let dir = &config.output.dir;
         let state_path = dir.join("state.safetensors");
         let checkpoint_path = dir.join(format!("{}.safetensors", config.output.name));
         let earlier = [&state_path, &checkpoint_path];
-        if let Some(old) = earlier.into_iter().find(|path| !resume && path.exists()) {
+        if let Some(old) = earlier
+            .into_iter()
+            .find(|path| resume == Resume::No && path.exists())
+        {
             return Err(Failure::mismatch(
                 "[output] dir",
                 "a folder without an earlier run",
@@ -130,9 +150,14 @@ impl<'a> Run<'a> {
         cpu.seed(config.train.seed);
         let fresh = params::collect(&architecture.init(&cpu)?.materialize());
         let device = device.clone().autodiff();
+        let comparable = continuity::of(config)?;
         let state = match resume {
-            true => State::load(&state_path)?,
-            false => match &config.train.init {
+            Resume::Same | Resume::Forced => {
+                let state = State::load(&state_path)?;
+                goes_on(&state, &comparable, resume, reporter)?;
+                state
+            }
+            Resume::No => match &config.train.init {
                 Some(path) => State::new(init::from_checkpoint(path, fresh)?),
                 None => State::new(fresh),
             },
@@ -154,8 +179,8 @@ impl<'a> Run<'a> {
         optimizer.load(&state.optimizer, step, &device.clone().inner());
         let log_path = dir.join("log.csv");
         let log = match resume {
-            true => TrainLog::resume(&log_path, step)?,
-            false => TrainLog::create(&log_path)?,
+            Resume::Same | Resume::Forced => TrainLog::resume(&log_path, step)?,
+            Resume::No => TrainLog::create(&log_path)?,
         };
         reporter.info(format!(
             "{} parameters, starting at step {step}",
@@ -184,9 +209,10 @@ impl<'a> Run<'a> {
             val_loss: state.metrics.get("val_loss").copied(),
             unlogged: state.unlogged,
             metrics: state.metrics,
+            comparable,
         };
         // A recipe whose model card is refused is refused now, not at the first save.
-        checkpoint::to_bytes(&run.card(), &state.weights, Storage::F16)?;
+        model::to_bytes(&run.card(), &state.weights, Storage::F16)?;
         Ok(run)
     }
 
@@ -298,10 +324,11 @@ impl<'a> Run<'a> {
             optimizer,
             metrics: self.metrics.clone(),
             unlogged: self.unlogged,
+            recipe: Some(self.comparable.clone()),
         };
         state.save(&self.config.output.dir.join("state.safetensors"))?;
-        let bytes = checkpoint::to_bytes(&self.card(), &ema, Storage::F16)?;
-        write_atomically(&self.checkpoint_path(), &bytes)
+        let bytes = model::to_bytes(&self.card(), &ema, Storage::F16)?;
+        pending::write(&self.checkpoint_path(), &bytes)
     }
 
     fn card(&self) -> ModelCard {
@@ -317,12 +344,13 @@ impl<'a> Run<'a> {
             name: self.config.output.name.clone(),
             description: self.config.output.description.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
-            architecture: self.architecture.clone(),
+            architecture: self.architecture.clone().into(),
             bands: names,
             conditioning: diffusion.conditioning,
             task: self.config.task,
             classes: self.builder.tiles().classes().to_vec(),
-            normalization: diffusion.normalization(),
+            normalization: diffusion.space(),
+            brightness: self.builder.tiles().brightness(),
             prediction: diffusion.prediction,
             schedule: diffusion.schedule,
             defaults: diffusion.defaults,
@@ -339,6 +367,21 @@ impl<'a> Run<'a> {
             },
             metrics: self.metrics.clone(),
         }
+    }
+}
+
+/// Fails where the run would go on with another recipe, unless that is forced.
+fn goes_on(state: &State, now: &Value, resume: Resume, reporter: &Reporter) -> Result<()> {
+    let Some(earlier) = &state.recipe else {
+        reporter.warning("the state is of a version that kept no recipe: nothing is compared");
+        return Ok(());
+    };
+    match (continuity::check(earlier, now), resume) {
+        (Err(failure), Resume::Forced) => {
+            reporter.warning(failure.message);
+            Ok(())
+        }
+        (outcome, _) => outcome,
     }
 }
 

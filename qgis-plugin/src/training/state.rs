@@ -1,13 +1,13 @@
 //! What a training run keeps on disk: the state to go on from, and the checkpoint to use.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
 use std::path::Path;
 
-use unclouded_core::params::{self, Arrays, Storage};
+use serde_json::Value;
+use unclouded_core::network::params::{self, Arrays, Storage};
 
 use crate::failure::{Failure, Result};
-use crate::interrupt;
+use crate::gdal_io::pending;
 
 /// Everything a run needs to go on exactly where it stopped.
 pub struct State {
@@ -23,6 +23,8 @@ pub struct State {
     pub metrics: BTreeMap<String, f64>,
     /// Training losses since the last line of the log.
     pub unlogged: Losses,
+    /// The recipe of the run; none in states of versions that kept none.
+    pub recipe: Option<Value>,
 }
 
 /// Losses that are averaged when the next line of the log is due.
@@ -47,6 +49,7 @@ impl Losses {
 
 const WEIGHT: &str = "weights/";
 const OPTIMIZER: &str = "optimizer/";
+const RECIPE: &str = "unclouded.recipe";
 
 impl State {
     /// The state before the first step.
@@ -58,6 +61,7 @@ impl State {
             optimizer: Arrays::new(),
             metrics: BTreeMap::new(),
             unlogged: Losses::default(),
+            recipe: None,
         }
     }
 
@@ -85,8 +89,12 @@ impl State {
                 "unclouded.metrics".to_owned(),
                 serde_json::json!(self.metrics).to_string(),
             ),
+            (
+                RECIPE.to_owned(),
+                self.recipe.unwrap_or_default().to_string(),
+            ),
         ]);
-        write_atomically(path, &params::to_bytes(&arrays, metadata, Storage::F32)?)
+        pending::write(path, &params::to_bytes(&arrays, metadata, Storage::F32)?)
     }
 
     /// Reads a state.
@@ -130,31 +138,10 @@ impl State {
                 sum: number("unclouded.loss_sum").unwrap_or(0.0),
                 count: number("unclouded.loss_count").unwrap_or(0.0) as u32,
             },
+            recipe: metadata
+                .get(RECIPE)
+                .and_then(|text| serde_json::from_str(text).ok())
+                .filter(|recipe: &Value| !recipe.is_null()),
         })
     }
-}
-
-/// Writes a file beside its final name and renames it when it is complete.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let failed = |error: std::io::Error| {
-        Failure::failed(format!("cannot write {}: {error}", path.display()))
-            .hint("check the free space and the permissions of the folder")
-    };
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    // A second Ctrl-C ends the process at once and must not leave it behind.
-    let temporary = file.path().to_owned();
-    interrupt::register(&temporary);
-    file.write_all(bytes).map_err(failed)?;
-    // Temporary files are private to the user; what is kept is as readable as any new file.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::Permissions::from_mode(0o644);
-        file.as_file().set_permissions(mode).map_err(failed)?;
-    }
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    interrupt::unregister(&temporary);
-    Ok(())
 }

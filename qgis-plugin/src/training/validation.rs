@@ -4,22 +4,22 @@ use burn::tensor::{Device, Tensor};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use unclouded_core::checkpoint::Conditioning;
-use unclouded_core::diffusion::conditioning::{Hint, Prepared};
 use unclouded_core::diffusion::denoiser::{Denoiser, NoiseLevel};
 use unclouded_core::diffusion::loss::{self, LossBatch};
-use unclouded_core::diffusion::network::NetworkDenoiser;
 use unclouded_core::diffusion::noise::SceneNoise;
 use unclouded_core::diffusion::sampler::{Options, sample_with};
 use unclouded_core::diffusion::schedule::Spacing;
 use unclouded_core::metrics;
+use unclouded_core::model::Conditioning;
+use unclouded_core::model::denoiser::NetworkDenoiser;
+use unclouded_core::model::example::{Hint, Prepared};
+use unclouded_core::network::unet::UNet;
 use unclouded_core::raster::{Raster, Window};
-use unclouded_core::unet::UNet;
 
 use super::batches::{self, Stream};
 use crate::dataset::{BatchBuilder, Example};
 use crate::failure::Result;
-use crate::train_config::TrainConfig;
+use crate::recipe::TrainConfig;
 
 /// Examples a validation batch.
 const BATCH: usize = 16;
@@ -65,7 +65,7 @@ pub fn run(
 ) -> Result<Validation> {
     let total = config.train.validate_tiles;
     let trained = batches::training_levels(&config.diffusion, config.task);
-    let (mut loss, mut batches_seen) = (0.0, 0);
+    let (mut loss, mut seen) = (0.0, 0);
     let mut psnr: BTreeMap<&'static str, Psnr> = BTreeMap::new();
     let mut grid = Vec::new();
     for start in (0..total).step_by(BATCH) {
@@ -80,8 +80,9 @@ pub fn run(
         };
         let objective = config.diffusion.objective();
         let value = loss::training(unet, &objective, &trained, batch.clone());
-        loss += f64::from(value.into_scalar::<f32>());
-        batches_seen += 1;
+        // A mean over its examples: the last batch, which may be smaller, counts for its own.
+        loss += f64::from(value.into_scalar::<f32>()) * examples.len() as f64;
+        seen += examples.len();
         if config.diffusion.conditioning != Conditioning::None {
             let (mean, sample) = estimate(unet, config, &batch)?;
             for (i, (example, p)) in examples.iter().zip(&prepared).enumerate() {
@@ -103,7 +104,7 @@ pub fn run(
         }
     }
     Ok(Validation {
-        loss: loss / f64::from(batches_seen.max(1)),
+        loss: loss / seen.max(1) as f64,
         psnr,
         grid,
     })
@@ -122,11 +123,12 @@ fn kind(hint: &Hint) -> &'static str {
 /// one sample.
 fn estimate(unet: &UNet, config: &TrainConfig, batch: &LossBatch) -> Result<(Vec<f32>, Vec<f32>)> {
     let denoiser = NetworkDenoiser {
-        unet,
+        network: unet,
         prediction: config.diffusion.prediction,
         conditioning: batch.conditioning.clone(),
         mask: Some(batch.mask.clone()),
         class: batch.class.clone(),
+        vector: None,
     };
     let [items, bands, height, width] = batch.clean.dims();
     let steps = config.diffusion.defaults.steps;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use unclouded_core::unet::UNetConfig;
+use unclouded_core::network::unet::UNetConfig;
 
 use crate::models::{card, checkpoint, diffusers, small};
 use crate::run::{Run, run};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use gdal::{Dataset, Metadata};
 use serde_json::json;
-use unclouded_core::unet::UNetConfig;
+use unclouded_core::network::unet::UNetConfig;
 
 use crate::fixtures::{Spec, read};
 use crate::models::{card, checkpoint, diffusers, small, state_dict};
@@ -313,10 +313,10 @@ fn a_state_dict_of_guided_diffusion_makes_the_images_its_diffusers_folder_makes(
         made.stderr
     );
     assert_ne!(read(&path("c.tif")), a);
-    // It fills no scenes.
+    // It makes images of a class, which no scene has.
     let bench = Bench::new(&Spec::new().size(32, 32));
     let filled = bench.restored("r.tif", &["--model", model.to_str().unwrap()]);
-    filled.refused(&["guided-diffusion", "unclouded generate"]);
+    filled.refused(&["neither a class nor a vector", "unclouded generate"]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! End-to-end tests of the `unclouded` program: every promise of its command line, on small
 //! synthetic scenes, in one test executable (one link, one program built beside it).
 
+mod any_model;
 mod bad_input;
 mod batch;
 mod convert;

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use serde_json::{Value, json};
-use unclouded_core::checkpoint::{self, Conditioning, ModelCard};
-use unclouded_core::diffusion::noise::gaussian_stream;
 use unclouded_core::diffusion::prediction::Prediction;
 use unclouded_core::diffusion::schedule::Schedule;
-use unclouded_core::models::bundled;
-use unclouded_core::params::{self, Arrays, Storage};
-use unclouded_core::unet::UNetConfig;
+use unclouded_core::model::bundled;
+use unclouded_core::model::{self, Conditioning, ModelCard};
+use unclouded_core::network::params::{self, Arrays, Storage};
+use unclouded_core::network::unet::UNetConfig;
+use unclouded_core::raster::random::gaussian_stream;
 use unclouded_tests::guided_diffusion;
 
 use crate::run::tests_folder;
@@ -35,7 +35,7 @@ pub fn card(architecture: UNetConfig) -> ModelCard {
     card.defaults.steps = 3;
     card.defaults.tile_px = 16;
     card.defaults.overlap_px = 4;
-    card.architecture = architecture;
+    card.architecture = architecture.into();
     card
 }
 
@@ -55,7 +55,8 @@ pub fn small() -> UNetConfig {
 
 /// Writes a checkpoint whose weights are random and always the same.
 pub fn checkpoint(path: PathBuf, card: &ModelCard) -> PathBuf {
-    let network = card.architecture.init(&Device::flex()).unwrap();
+    let config = card.architecture.unet().unwrap();
+    let network = config.init(&Device::flex()).unwrap();
     let mut arrays = params::collect(&network);
     for (i, array) in arrays.values_mut().enumerate() {
         let fan = match array.shape.len() {
@@ -68,7 +69,7 @@ pub fn checkpoint(path: PathBuf, card: &ModelCard) -> PathBuf {
         let values = array.values.iter_mut().zip(noise);
         values.for_each(|(v, n)| *v = if *v == 1.0 { 1.0 } else { n * spread });
     }
-    let bytes = checkpoint::to_bytes(card, &arrays, Storage::F32).unwrap();
+    let bytes = model::to_bytes(card, &arrays, Storage::F32).unwrap();
     std::fs::write(&path, bytes).unwrap();
     path
 }

@@ -66,5 +66,9 @@ fn a_texture_and_a_reference_do_not_go_together() {
     let scene = bench.scene.to_str().unwrap().to_owned();
     bench
         .restored("out.tif", &["--write", "texture", "--reference", &scene])
-        .refused(&["--write", "texture", "--reference", "leave --write out"]);
+        .refused(&[
+            "--write: expected mean or sample",
+            "a reference",
+            "got texture",
+        ]);
 }

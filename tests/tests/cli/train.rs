@@ -86,6 +86,26 @@ fn two_hundred_steps_equal_a_hundred_and_a_hundred_resumed() {
     assert_eq!(whole, parts);
 }
 
+/// A run goes on with the recipe it was begun with; another is refused, and what differs is said.
+#[test]
+fn another_recipe_is_not_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = recipe(folder.path(), 3, "run");
+    train(&path, &[]).ok();
+    // More steps are the same run.
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("steps = 3", "steps = 4")).unwrap();
+    train(&path, &["--resume"]).ok();
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(
+        &path,
+        text.replace("learning_rate = 1e-3", "learning_rate = 1e-2"),
+    )
+    .unwrap();
+    train(&path, &["--resume"]).refused(&["--resume", "train.learning_rate: 0.01, was 0.001"]);
+    train(&path, &["--resume", "--force"]).ok();
+}
+
 /// Stopped between two lines of the log: the next line averages the steps before the stop too.
 /// The steps of the first part took the second no time, and it does not say that they did.
 #[test]

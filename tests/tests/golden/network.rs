@@ -1,7 +1,7 @@
 //! Golden arrays of networks as tensors on the CPU, and what came out of one beside what was to.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use unclouded_core::params::Array;
+use unclouded_core::network::params::Array;
 
 use super::max_abs_diff;
 

@@ -1,12 +1,12 @@
 //! The denoisers and the noise of `data/samplers.safetensors`.
 
 use burn::tensor::{Device, Tensor, TensorData, activation};
+use unclouded_core::diffusion::denoiser::NoiseSource;
 use unclouded_core::diffusion::denoiser::{Denoiser, NoiseLevel};
-use unclouded_core::diffusion::network::NetworkDenoiser;
-use unclouded_core::diffusion::noise::NoiseSource;
 use unclouded_core::diffusion::prediction::Prediction;
-use unclouded_core::params::{self, Arrays};
-use unclouded_core::unet::{UNet, UNetConfig};
+use unclouded_core::model::denoiser::NetworkDenoiser;
+use unclouded_core::network::params::{self, Arrays};
+use unclouded_core::network::unet::{UNet, UNetConfig};
 
 use super::bytes;
 
@@ -63,11 +63,12 @@ impl Problem {
     /// The tiny network with random weights.
     pub fn network(&self, prediction: Prediction) -> NetworkDenoiser<'_> {
         NetworkDenoiser {
-            unet: &self.unet,
+            network: &self.unet,
             prediction,
             conditioning: None,
             mask: None,
             class: None,
+            vector: None,
         }
     }
 }

@@ -19,7 +19,7 @@ const OTHER = demo("latium_20181112.tif");
 
 /** The checkpoint the page downloads, as a file for the program. */
 function pageModel() {
-  const source = readFileSync(join(repo, "core/src/models.rs"), "utf8");
+  const source = readFileSync(join(repo, "core/src/model/bundled.rs"), "utf8");
   const [, name] = /models\/([^"]+\.safetensors)/.exec(source);
   const path = join(scratch, name);
   writeFileSync(path, rounded(readFileSync(join(repo, "core/models", name))));
@@ -123,7 +123,7 @@ async function textured(browser, note) {
   assert.deepEqual(problems, []);
   await page.evaluate(() => { document.querySelector("#write option:checked").value = "magic"; });
   await page.click("#run");
-  await complaint(page, /write: expected mean, sample or texture, got magic/i);
+  await complaint(page, /Write: expected one of mean, sample, texture, got magic/);
   await close();
 }
 

@@ -76,7 +76,7 @@ async function wrongFiles(browser) {
 async function wrongModels(browser) {
   const { page, close } = await open(browser);
   await engineReady(page);
-  const original = readFileSync(join(repo, "core/models", /models\/([^"]+\.safetensors)/.exec(readFileSync(join(repo, "core/src/models.rs"), "utf8"))[1]));
+  const original = readFileSync(join(repo, "core/models", /models\/([^"]+\.safetensors)/.exec(readFileSync(join(repo, "core/src/model/bundled.rs"), "utf8"))[1]));
   const { text, end } = header(original);
   const card = JSON.parse(text.__metadata__["unclouded.model_card"]);
   text.__metadata__["unclouded.model_card"] = JSON.stringify({ ...card, format: 99 });

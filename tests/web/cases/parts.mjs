@@ -1,32 +1,23 @@
 // The parts of the page that need no browser: pixel types, metadata, packing, bands.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { readFileSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 
 import { packed, rounded, header } from "../../../web-demo/build/pack-model.mjs";
 import { guessBands } from "../../../web-demo/src/bands.js";
-import { KINDS, fromFill, isNodata, nodataIn } from "../../../web-demo/src/dtype.js";
+import { KINDS, isNodata, nodataIn } from "../../../web-demo/src/dtype.js";
 import { fromLonLat, gridMap, latitude, northUp, pixelM, placeOf } from "../../../web-demo/src/geo.js";
 import { descriptions, withTags } from "../../../web-demo/src/gdal-metadata.js";
 import { Mask } from "../../../web-demo/src/mask.js";
 import { burnGeoJson } from "../../../web-demo/src/polygons.js";
+import { QUALITY } from "../../../web-demo/src/quality.js";
 import { fetchCheckpoint } from "../../../web-demo/src/unpack.js";
-import { dist, repo } from "../harness.mjs";
+import { dist, native, repo } from "../harness.mjs";
 
 function storedValues() {
-  const { uint8, int16, uint16, float32, float64 } = KINDS;
-  assert.equal(fromFill(uint8, 2.5), 3);
-  assert.equal(fromFill(int16, -2.5), -3, "half goes away from zero");
-  assert.equal(fromFill(uint8, 300), 255);
-  assert.equal(fromFill(uint16, -4), 0);
-  assert.equal(fromFill(uint8, 0.2, 0), 1, "never nodata");
-  assert.equal(fromFill(uint16, 99.8, 100), 99);
-  assert.equal(fromFill(uint16, 100.2, 100), 101);
-  assert.equal(fromFill(uint8, 255, 255), 254);
-  assert.equal(fromFill(float32, 7, 7), Math.fround(7.0000005));
-  assert.ok(fromFill(float32, 0, 0) > 0);
-  assert.ok(fromFill(float64, -1, -1) > -1);
+  const { uint8, float32 } = KINDS;
   assert.equal(nodataIn(uint8, -9999), undefined);
   assert.equal(nodataIn(float32, 0.1), Math.fround(0.1));
   assert.ok(isNodata(NaN, NaN) && !isNodata(1, undefined));
@@ -61,7 +52,7 @@ async function packing(_browser, note) {
   let seen = 0;
   const unpacked = Buffer.from(await fetchCheckpoint("model", (bytes) => { seen = bytes; })).buffer;
   globalThis.fetch = there;
-  const source = readFileSync(join(repo, "core/src/models.rs"), "utf8");
+  const source = readFileSync(join(repo, "core/src/model/bundled.rs"), "utf8");
   const [, name] = /models\/([^"]+\.safetensors)/.exec(source);
   const original = readFileSync(join(repo, "core/models", name));
   const expected = rounded(original);
@@ -140,6 +131,14 @@ function undoing() {
   assert.ok(![first, second].includes(mask.state));
 }
 
+/** The page's levels of quality are the core's. */
+function qualities() {
+  const { qualities: known } = JSON.parse(execFileSync(native, ["capabilities", "--json"], { encoding: "utf8" }));
+  for (const { level, steps = null, samples = null } of Object.values(QUALITY)) {
+    assert.deepEqual(known.find(({ name }) => name === level), { name: level, steps, samples });
+  }
+}
+
 export const cases = [
   { name: "parts: stored values", run: storedValues },
   { name: "parts: metadata", run: metadata },
@@ -147,6 +146,7 @@ export const cases = [
   { name: "parts: places", run: places },
   { name: "parts: polygons", run: polygons },
   { name: "parts: undo and redo", run: undoing },
+  { name: "parts: qualities", run: qualities },
   { name: "parts: model packing", run: packing },
   { name: "parts: size on the wire", run: wire },
 ];

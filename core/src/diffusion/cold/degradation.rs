@@ -89,6 +89,11 @@ impl Downsampled {
         let halved = |step: usize| BlockMean::new(2 << step, size, device);
         Downsampled((0..steps).map(halved).collect())
     }
+
+    /// Of one step, that halves `times` times at once.
+    pub(super) fn once(times: usize, size: (usize, usize), device: &Device) -> Self {
+        Downsampled(vec![BlockMean::new(1 << times, size, device)])
+    }
 }
 
 impl Degradation for Downsampled {

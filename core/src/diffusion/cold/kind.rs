@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{Blurred, Degradation, Downsampled, Growing};
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Key, Result};
 
 /// Most halvings of an image.
 const MOST_HALVINGS: usize = 6;
@@ -43,10 +43,12 @@ impl Kind {
         match (1..=most).contains(&steps) {
             true => Ok(()),
             false => Err(Error::Setting {
-                what: "steps",
+                key: Key::Steps,
                 expected: format!("1 to {most} for {}", self.name()),
                 got: steps.to_string(),
-                hint: "a step halves the image, blurs it by a pixel, or lets its hole grow",
+                hint: Hint::Advice(
+                    "a step halves the image, blurs it by a pixel, or lets its hole grow",
+                ),
             }),
         }
     }
@@ -90,10 +92,58 @@ impl Kind {
         depths: Option<&Tensor<4>>,
         at: &[usize],
     ) -> Tensor<4> {
-        let [_, _, height, width] = clean.dims();
-        let all = self.of(steps, (height, width), depths.cloned(), &clean.device());
-        let one =
-            |(item, step): (usize, &usize)| all.degrade(clean.clone(), *step).slice(item..item + 1);
+        let one = |(item, step): (usize, &usize)| {
+            let image = clean.clone().slice(item..item + 1);
+            let depths = depths.map(|depths| depths.clone().slice(item..item + 1));
+            self.at(*step, steps, image, depths)
+        };
         Tensor::cat(at.iter().enumerate().map(one).collect(), 0)
+    }
+
+    /// Images after `step` of the `steps` steps; only that step's operator is made.
+    fn at(self, step: usize, steps: usize, x: Tensor<4>, depths: Option<Tensor<4>>) -> Tensor<4> {
+        let [_, _, height, width] = x.dims();
+        let (size, device) = ((height, width), x.device());
+        match self {
+            _ if step == 0 => x,
+            // One blur by the standard deviation of all so far, which add up as variances.
+            Kind::Blur => {
+                let std = (step.min(steps) as f64).sqrt();
+                Blurred::new(&[std], size, &device).degrade(x, 1)
+            }
+            Kind::Downsample => Downsampled::once(step.min(steps), size, &device).degrade(x, 1),
+            Kind::Mask => self.of(steps, size, depths, &device).degrade(x, step),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::TensorData;
+
+    use super::*;
+
+    /// Each image of a batch is degraded for itself, as the whole family would degrade it.
+    #[test]
+    fn a_batch_is_degraded_image_by_image() {
+        let device = Device::flex();
+        let random = |key: u64, shape: [usize; 4]| {
+            let count = shape.iter().product();
+            let values = crate::raster::random::gaussian_stream(&[key], count);
+            Tensor::<4>::from_data(TensorData::new(values, shape), &device)
+        };
+        let clean = random(1, [4, 2, 8, 8]);
+        let depths = random(2, [4, 1, 8, 8]).abs().clamp(0.0, 1.0);
+        let at = [0, 1, 3, 2];
+        for kind in [Kind::Blur, Kind::Mask, Kind::Downsample] {
+            let depths = (kind == Kind::Mask).then(|| depths.clone());
+            let batch = kind.degraded(3, &clean, depths.as_ref(), &at);
+            let all = kind.of(3, (8, 8), depths, &device);
+            for (item, step) in at.into_iter().enumerate() {
+                let expected = all.degrade(clean.clone(), step).slice(item..item + 1);
+                let off = (batch.clone().slice(item..item + 1) - expected).abs().max();
+                assert!(off.into_scalar::<f32>() < 1e-6, "{kind:?}, step {step}");
+            }
+        }
     }
 }

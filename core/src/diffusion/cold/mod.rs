@@ -5,13 +5,10 @@ mod degradation;
 mod holes;
 mod kind;
 
-use std::ops::ControlFlow;
-
 use burn::tensor::Tensor;
 
-use super::denoiser::{Denoiser, NoiseLevel};
-use super::sampler::OnStep;
-use crate::error::{Error, Result};
+use super::denoiser::{Denoiser, NoiseLevel, OnStep, proceed};
+use crate::error::Result;
 
 pub use degradation::{Blurred, Degradation, Downsampled, Masked};
 pub use holes::{Growing, depths};
@@ -41,7 +38,7 @@ pub fn training_levels(steps: usize) -> Vec<NoiseLevel> {
 /// - output: the same, restored
 ///
 /// # Errors
-/// [`Error::Interrupted`] when `on_step` breaks off.
+/// [`Error::Interrupted`](crate::Error::Interrupted) when `on_step` breaks off.
 pub fn restore(
     denoiser: &dyn Denoiser,
     degradation: &dyn Degradation,
@@ -52,18 +49,19 @@ pub fn restore(
         let restored = denoiser.denoise(x.clone(), level(step));
         x = x - degradation.degrade(restored.clone(), step)
             + degradation.degrade(restored.clone(), step - 1);
-        if on_step(number, &x, &restored) == ControlFlow::Break(()) {
-            return Err(Error::Interrupted);
-        }
+        proceed(on_step(number, &x, &restored))?;
     }
     Ok(x)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use burn::tensor::{Device, TensorData};
 
     use super::*;
+    use crate::error::Error;
 
     fn image() -> Tensor<4> {
         let values: Vec<f32> = (0..2 * 64)

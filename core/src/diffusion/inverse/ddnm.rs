@@ -3,10 +3,10 @@
 
 use burn::tensor::Tensor;
 
-use super::{Decomposed, LinearOperator, Measurement, Posterior, pairs, proceed};
+use super::{Decomposed, LinearOperator, Measurement};
 use crate::diffusion::denoiser::{Denoiser, NoiseLevel};
-use crate::diffusion::noise::NoiseSource;
-use crate::diffusion::sampler::OnStep;
+use crate::diffusion::posterior::Posterior;
+use crate::diffusion::sampler::Walk;
 use crate::error::Result;
 
 /// DDNM (eq. 13): the estimate becomes `A⁺ y + (I - A⁺ A) x0`, so that it always agrees with an
@@ -42,12 +42,9 @@ impl Denoiser for RangeNull<'_> {
 /// # Errors
 /// [`Error::Interrupted`](crate::Error::Interrupted) when `on_step` breaks off.
 pub fn ddnm_plus(
-    denoiser: &dyn Denoiser,
+    walk: &mut Walk,
     measurement: &Measurement<dyn Decomposed + '_>,
     mut x: Tensor<4>,
-    levels: &[NoiseLevel],
-    noise: &mut dyn NoiseSource,
-    on_step: &mut OnStep,
 ) -> Result<Tensor<4>> {
     let a = measurement.operator;
     let singular = a.singular_values();
@@ -56,8 +53,8 @@ pub fn ddnm_plus(
     let divisor = singular + (seen.clone().neg() + 1.0);
     let target = a.measured(measurement.y.clone()) / divisor.clone();
     let noise_std = seen.clone() * measurement.noise_std / divisor;
-    for (step, (now, next)) in pairs(levels) {
-        let denoised = denoiser.denoise(x.clone(), now);
+    for (step, (now, next)) in walk.steps() {
+        let denoised = walk.denoise(&x, now);
         let Posterior {
             kept,
             pull,
@@ -76,10 +73,10 @@ pub fn ddnm_plus(
         if next.sigma > 0.0 {
             // std² - brought², as a product: nothing cancels where there is no room.
             let room = (brought.clone().neg() + std).clamp_min(0.0) * (brought + std);
-            let fresh = a.to_spectrum(noise.draw(step + 1, &x.device())) * room.sqrt();
+            let fresh = a.to_spectrum(walk.draw(step + 1, &x)) * room.sqrt();
             x = x + a.to_image(fresh);
         }
-        proceed(on_step(step, &x, &denoised))?;
+        walk.done(step, &x, &denoised)?;
     }
     Ok(x)
 }

@@ -2,10 +2,9 @@
 
 use burn::tensor::Tensor;
 
-use super::{Decomposed, Measurement, pairs, proceed};
-use crate::diffusion::denoiser::{Denoiser, NoiseLevel};
-use crate::diffusion::noise::NoiseSource;
-use crate::diffusion::sampler::OnStep;
+use super::{Decomposed, Measurement};
+use crate::diffusion::denoiser::NoiseLevel;
+use crate::diffusion::sampler::Walk;
 use crate::error::Result;
 
 /// How much of a step is drawn anew.
@@ -39,13 +38,10 @@ impl Default for Ddrm {
 /// # Errors
 /// [`Error::Interrupted`](crate::Error::Interrupted) when `on_step` breaks off.
 pub fn ddrm(
-    denoiser: &dyn Denoiser,
+    walk: &mut Walk,
     measurement: &Measurement<dyn Decomposed + '_>,
     x: Tensor<4>,
-    levels: &[NoiseLevel],
     settings: Ddrm,
-    noise: &mut dyn NoiseSource,
-    on_step: &mut OnStep,
 ) -> Result<Tensor<4>> {
     let a = measurement.operator;
     let Ddrm { eta, eta_b } = settings;
@@ -55,7 +51,7 @@ pub fn ddrm(
     let divisor = singular + (seen.clone().neg() + 1.0);
     let target = a.measured(measurement.y.clone()) / divisor.clone();
     let noise_std = seen.clone() * measurement.noise_std / divisor;
-    let Some(first) = levels.first() else {
+    let Some(first) = walk.levels.first() else {
         return Ok(x);
     };
     // The start: as noisy as the level, around the measurement where there is one.
@@ -64,13 +60,13 @@ pub fn ddrm(
         .clamp_min(0.0)
         .sqrt();
     let mut state = a.to_spectrum(x / first.sigma) * std + target.clone() * seen.clone();
-    for (step, (now, next)) in pairs(levels) {
+    for (step, (now, next)) in walk.steps() {
         let image = a.to_image(state.clone());
-        let denoised = denoiser.denoise(image.clone() * now.alpha, now);
+        let denoised = walk.denoise(&(image.clone() * now.alpha), now);
         let estimate = a.to_spectrum(denoised.clone());
         let (before, sigma) = (now.relative_sigma(), next.relative_sigma());
         let fresh = match next.sigma > 0.0 {
-            true => a.to_spectrum(noise.draw(step + 1, &image.device())),
+            true => a.to_spectrum(walk.draw(step + 1, &image)),
             false => estimate.zeros_like(),
         };
         let unmeasured = estimate.clone()
@@ -87,8 +83,8 @@ pub fn ddrm(
         let clean = estimate + off * eta_b + fresh * room.sqrt();
         state = unmeasured * (seen.clone().neg() + 1.0) + noisy * late + clean * early;
         let x = a.to_image(state.clone()) * next.alpha;
-        proceed(on_step(step, &x, &denoised))?;
+        walk.done(step, &x, &denoised)?;
     }
-    let last = levels.last().copied().unwrap_or(NoiseLevel::CLEAN);
+    let last = walk.levels.last().copied().unwrap_or(NoiseLevel::CLEAN);
     Ok(a.to_image(state) * last.alpha)
 }

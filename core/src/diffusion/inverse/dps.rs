@@ -3,11 +3,10 @@
 
 use burn::tensor::Tensor;
 
-use super::{LinearOperator, Measurement, Posterior, pairs, proceed, total};
-use crate::diffusion::denoiser::{Denoiser, NoiseLevel};
+use super::{LinearOperator, Measurement, total};
 use crate::diffusion::gradient::pullback;
-use crate::diffusion::noise::NoiseSource;
-use crate::diffusion::sampler::OnStep;
+use crate::diffusion::posterior::Posterior;
+use crate::diffusion::sampler::Walk;
 use crate::error::Result;
 
 /// DPS for Gaussian noise (Chung, Kim et al. 2023, algorithm 1 with the step of its appendix):
@@ -25,23 +24,12 @@ use crate::error::Result;
 /// # Errors
 /// [`Error::Interrupted`](crate::Error::Interrupted) when `on_step` breaks off.
 pub fn dps(
-    denoiser: &dyn Denoiser,
+    walk: &mut Walk,
     measurement: &Measurement<dyn LinearOperator + '_>,
     x: Tensor<4>,
-    levels: &[NoiseLevel],
     scale: f64,
-    noise: &mut dyn NoiseSource,
-    on_step: &mut OnStep,
 ) -> Result<Tensor<4>> {
-    descend(
-        denoiser,
-        measurement,
-        x,
-        levels,
-        (scale, false),
-        noise,
-        on_step,
-    )
+    descend(walk, measurement, x, (scale, false))
 }
 
 /// Manifold-constrained gradient (Chung, Sim et al. 2022, algorithm 1): as [`dps`], then what is
@@ -55,38 +43,24 @@ pub fn dps(
 /// # Errors
 /// As [`dps`].
 pub fn mcg(
-    denoiser: &dyn Denoiser,
+    walk: &mut Walk,
     measurement: &Measurement<dyn LinearOperator + '_>,
     x: Tensor<4>,
-    levels: &[NoiseLevel],
     scale: f64,
-    noise: &mut dyn NoiseSource,
-    on_step: &mut OnStep,
 ) -> Result<Tensor<4>> {
-    descend(
-        denoiser,
-        measurement,
-        x,
-        levels,
-        (scale, true),
-        noise,
-        on_step,
-    )
+    descend(walk, measurement, x, (scale, true))
 }
 
 fn descend(
-    denoiser: &dyn Denoiser,
+    walk: &mut Walk,
     measurement: &Measurement<dyn LinearOperator + '_>,
     mut x: Tensor<4>,
-    levels: &[NoiseLevel],
     (scale, project): (f64, bool),
-    noise: &mut dyn NoiseSource,
-    on_step: &mut OnStep,
 ) -> Result<Tensor<4>> {
     let Measurement { operator, y, .. } = measurement;
-    for (step, (now, next)) in pairs(levels) {
+    for (step, (now, next)) in walk.steps() {
         // The gradient of |y - A x0| is -Jᵀ Aᵀ r / |r|.
-        let (denoised, ascent) = pullback(denoiser, x.clone(), now, &|denoised| {
+        let (denoised, ascent) = pullback(walk.denoiser, x.clone(), now, &|denoised| {
             let off = y.clone() - operator.forward(denoised);
             let size = total(off.clone().square()).sqrt() + f32::MIN_POSITIVE;
             operator.adjoint(off / size)
@@ -101,14 +75,14 @@ fn descend(
         x = x * kept + denoised.clone() * pull + ascent * (scale * units);
         let mut known = y.clone() * next.alpha;
         if next.sigma > 0.0 {
-            let fresh = noise.draw(step + 1, &x.device());
+            let fresh = walk.draw(step + 1, &x);
             x = x + fresh.clone() * variance.max(0.0).sqrt();
             known = known + operator.forward(fresh) * next.sigma;
         }
         if project {
             x = x.clone() + operator.pseudo_inverse(known - operator.forward(x));
         }
-        proceed(on_step(step, &x, &denoised))?;
+        walk.done(step, &x, &denoised)?;
     }
     Ok(x)
 }

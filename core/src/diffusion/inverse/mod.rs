@@ -24,15 +24,11 @@ mod dps;
 mod operator;
 #[cfg(feature = "autodiff")]
 mod pigdm;
+mod summation;
 #[cfg(all(test, feature = "autodiff"))]
 mod tests;
 
-use std::ops::ControlFlow;
-
 use burn::tensor::Tensor;
-
-use super::denoiser::NoiseLevel;
-use crate::error::{Error, Result};
 
 pub use ddnm::{RangeNull, ddnm_plus};
 pub use ddrm::{Ddrm, ddrm};
@@ -41,6 +37,7 @@ pub use dps::{dps, mcg};
 pub use operator::{BlockMean, Blur, Decomposed, LinearOperator, Visible};
 #[cfg(feature = "autodiff")]
 pub use pigdm::PseudoInverse;
+pub use summation::Summation;
 
 /// What was measured: `y = A x0 + noise_std n`.
 pub struct Measurement<'a, A: ?Sized> {
@@ -52,41 +49,7 @@ pub struct Measurement<'a, A: ?Sized> {
     pub noise_std: f64,
 }
 
-/// `q(x_next | x, x0) = N(kept x + pull x0, variance)` between two levels (Ho et al. 2020, eq. 7;
-/// for any alpha and sigma Kingma et al. 2021, eq. 25 to 29).
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Posterior {
-    kept: f64,
-    pull: f64,
-    variance: f64,
-}
-
-impl Posterior {
-    fn between(now: NoiseLevel, next: NoiseLevel) -> Self {
-        let ratio = now.alpha / next.alpha;
-        let shrink = (next.sigma / now.sigma).powi(2);
-        let added = now.sigma.powi(2) - (ratio * next.sigma).powi(2);
-        Posterior {
-            kept: ratio * shrink,
-            pull: next.alpha * added / now.sigma.powi(2),
-            variance: added * shrink,
-        }
-    }
-}
-
-/// The steps of a run, numbered from 0: the level it starts from and the one it reaches.
-fn pairs(levels: &[NoiseLevel]) -> impl Iterator<Item = (usize, (NoiseLevel, NoiseLevel))> + '_ {
-    levels.windows(2).map(|pair| (pair[0], pair[1])).enumerate()
-}
-
 /// The sum over all but the first dimension, `[batch, 1, 1, 1]`.
 fn total(x: Tensor<4>) -> Tensor<4> {
     x.sum_dim(1).sum_dim(2).sum_dim(3)
-}
-
-fn proceed(flow: ControlFlow<()>) -> Result<()> {
-    match flow {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => Err(Error::Interrupted),
-    }
 }

@@ -7,9 +7,9 @@ use burn::tensor::{Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::denoiser::NoiseLevel;
-use super::network::split_variance;
 use super::prediction::Prediction;
-use crate::unet::UNet;
+use super::prediction::split_variance;
+use crate::network::{Inputs, Network};
 pub use weighting::Weighting;
 
 /// Weight of the variational bound in the hybrid loss (Nichol & Dhariwal 2021, sect. 3.1), for
@@ -104,13 +104,13 @@ pub struct Objective {
 ///
 /// # Shapes
 /// - output: `[1]`
-pub fn denoising(unet: &UNet, prediction: Prediction, batch: LossBatch) -> Tensor<1> {
+pub fn denoising(network: &dyn Network, prediction: Prediction, batch: LossBatch) -> Tensor<1> {
     let objective = Objective {
         prediction,
         kind: Kind::Simple,
         weighting: Weighting::Output,
     };
-    training(unet, &objective, &[], batch)
+    training(network, &objective, &[], batch)
 }
 
 /// The loss of a batch over its masked pixels, each tile counting the same.
@@ -126,7 +126,7 @@ pub fn denoising(unet: &UNet, prediction: Prediction, batch: LossBatch) -> Tenso
 /// # Shapes
 /// - output: `[1]`
 pub fn training(
-    unet: &UNet,
+    network: &dyn Network,
     objective: &Objective,
     trained: &[NoiseLevel],
     batch: LossBatch,
@@ -162,7 +162,10 @@ pub fn training(
     if let Some(conditioning) = conditioning {
         input = Tensor::cat(vec![input * mask.clone(), conditioning], 1);
     }
-    let output = unet.forward(input, per_item(&|l| prediction.scaling(l).c_noise), class);
+    let output = network.forward(Inputs {
+        class,
+        ..Inputs::new(input, per_item(&|l| prediction.scaling(l).c_noise))
+    });
     let (output, variance) = split_variance(output, bands);
     let simple = |output: Tensor<4>| {
         let target = clean.clone() * image(&|l| prediction.target(l).0)

@@ -5,6 +5,7 @@ use std::f64::consts::{LN_2, SQRT_2};
 use burn::tensor::Tensor;
 
 use crate::diffusion::denoiser::NoiseLevel;
+use crate::diffusion::posterior::{added, posterior_variance};
 
 /// Distance of neighbouring values of 8-bit images in -1..1, the bins of the last term (Ho et
 /// al. 2020, eq. 13). For images in other units the last term is a bound for bins of this size.
@@ -31,11 +32,8 @@ impl Reverse {
             0 => NoiseLevel::CLEAN,
             _ => at(i - 1),
         };
-        let added = |i: usize| {
-            let (now, next) = (at(i), before(i));
-            now.sigma.powi(2) - (now.alpha / next.alpha * next.sigma).powi(2)
-        };
-        let posterior = |i: usize| added(i) * (before(i).sigma / at(i).sigma).powi(2);
+        let added = |i: usize| added(at(i), before(i));
+        let posterior = |i: usize| posterior_variance(at(i), before(i));
         Self {
             // beta~ of the first timestep is 0: that of the second stands for it.
             low: posterior(index.max(1)).max(1e-20).ln(),

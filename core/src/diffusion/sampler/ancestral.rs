@@ -2,12 +2,13 @@
 
 use burn::tensor::Tensor;
 
-use super::walk::{Walk, added, posterior_variance};
+use super::walk::Walk;
+use crate::diffusion::posterior::{added, posterior_variance};
 use crate::error::Result;
 
 /// Ancestral sampling: every step draws from the posterior `q(x_next | x, x0 estimate)`
 /// (Ho et al. 2020, eq. 6 and 7; for any alpha and sigma Kingma et al. 2021, eq. 25 to 29).
-/// Its variance is the posterior's own («fixed small»), or what a network with learned variance
+/// Its variance is the posterior's own ("fixed small"), or what a network with learned variance
 /// says (Nichol & Dhariwal 2021, eq. 15). The estimate is not clipped.
 pub fn ddpm(walk: &mut Walk, mut x: Tensor<4>) -> Result<Tensor<4>> {
     for (step, (now, next)) in walk.steps() {

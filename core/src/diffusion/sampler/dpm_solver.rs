@@ -3,8 +3,9 @@
 
 use burn::tensor::Tensor;
 
-use super::walk::{Walk, half_log_snr};
+use super::walk::Walk;
 use crate::diffusion::denoiser::NoiseLevel;
+use crate::diffusion::posterior::half_log_snr;
 use crate::error::Result;
 
 /// Runs of fewer steps end with steps of lower order (the rule `lower_order_final` of diffusers).

@@ -3,7 +3,8 @@
 use burn::tensor::Tensor;
 
 use super::dpm_solver::{differences, phis};
-use super::walk::{Walk, half_log_snr};
+use super::walk::Walk;
+use crate::diffusion::posterior::half_log_snr;
 use crate::error::Result;
 
 /// SDE-DPM-Solver++ 2M, midpoint (Lu et al. 2022b, eq. 19, as in k-diffusion and diffusers).

@@ -3,41 +3,31 @@
 use burn::tensor::Tensor;
 
 use crate::diffusion::denoiser::NoiseLevel;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Key, Result};
 
-/// The part of `levels` that a start from an image walks, and the image brought to its first
-/// level with `noise`: `x = alpha image + sigma noise`.
+/// The part of `levels` that a start from an image walks: the last `floor(strength * steps)`
+/// steps, as diffusers' img2img pipelines do, but at least one.
 ///
-/// `strength` is the share of the steps that are walked, rounded down as in diffusers: 1 walks
-/// all of them and keeps little of the image, 0 none and returns it.
+/// # Errors
+/// [`Error::Setting`] for a `strength` that is not above 0 and at most 1.
+pub fn walked(levels: &[NoiseLevel], strength: f64) -> Result<&[NoiseLevel]> {
+    if !(strength > 0.0 && strength <= 1.0) {
+        return Err(Error::Setting {
+            key: Key::Strength,
+            expected: "above 0, at most 1".into(),
+            got: strength.to_string(),
+            hint: Hint::Advice("0.3 keeps most of the image, 0.8 little of it"),
+        });
+    }
+    let steps = levels.len().saturating_sub(1);
+    let walked = ((strength * steps as f64) as usize).clamp(1, steps.max(1));
+    Ok(&levels[steps.saturating_sub(walked)..])
+}
+
+/// An image brought to a noise level: `x = alpha image + sigma noise`.
 ///
 /// # Shapes
 /// - `image`, `noise`, output: `[batch, bands, height, width]`
-///
-/// # Errors
-/// [`Error::Setting`] for a `strength` outside 0 to 1 and for an empty list of levels.
-pub fn start_from(
-    image: Tensor<4>,
-    levels: &[NoiseLevel],
-    strength: f64,
-    noise: Tensor<4>,
-) -> Result<(Tensor<4>, &[NoiseLevel])> {
-    let fail = |what, expected: &str, got: String| {
-        Err(Error::Setting {
-            what,
-            expected: expected.into(),
-            got,
-            hint: "0.5 keeps the layout of an image and redraws its detail",
-        })
-    };
-    if !(0.0..=1.0).contains(&strength) {
-        return fail("strength", "0 to 1", strength.to_string());
-    }
-    let steps = levels.len().saturating_sub(1);
-    let walked = ((steps as f64 * strength) as usize).min(steps);
-    let part = &levels[steps - walked..];
-    match part.first() {
-        Some(first) => Ok((image * first.alpha + noise * first.sigma, part)),
-        None => fail("levels", "at least one", "none".into()),
-    }
+pub fn noised(image: Tensor<4>, noise: Tensor<4>, level: NoiseLevel) -> Tensor<4> {
+    noise * level.sigma + image * level.alpha
 }

@@ -3,8 +3,9 @@
 
 use burn::tensor::Tensor;
 
-use super::walk::{Walk, posterior_variance};
+use super::walk::Walk;
 use crate::diffusion::denoiser::NoiseLevel;
+use crate::diffusion::posterior::posterior_variance;
 use crate::error::Result;
 
 /// The same noise relative to the signal, at alpha 1.

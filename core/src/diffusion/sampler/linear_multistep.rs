@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use burn::tensor::Tensor;
 
-use super::walk::{Walk, noise_in};
+use super::walk::Walk;
 use crate::diffusion::denoiser::NoiseLevel;
+use crate::diffusion::posterior::noise_in;
 use crate::error::Result;
 
 /// Slopes that are kept: both methods are of fourth order.

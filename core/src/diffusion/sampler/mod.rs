@@ -11,7 +11,6 @@
 
 pub mod ancestral;
 pub mod consistency;
-mod direct;
 pub mod dpm_solver;
 pub mod dpm_solver_sde;
 pub mod img2img;
@@ -19,24 +18,22 @@ pub mod karras;
 pub mod linear_multistep;
 mod options;
 pub mod score;
+mod sde;
 #[cfg(test)]
 mod tests;
 pub mod unipc;
 mod walk;
 
-use std::ops::ControlFlow;
 use std::str::FromStr;
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use direct::{ddim, ddpm, dpmpp_2m, heun};
 pub use options::{Churn, Options};
 pub use walk::Walk;
 
-use super::denoiser::{Denoiser, NoiseLevel};
-use super::noise::NoiseSource;
-use crate::error::{Error, Result};
+use super::denoiser::{Denoiser, NoiseLevel, NoiseSource, OnStep};
+use crate::error::{Error, Hint, Key, Result};
 
 /// What a user chooses samplers by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,10 +193,10 @@ impl FromStr for Sampler {
             .into_iter()
             .find(|s| s.name() == name)
             .ok_or_else(|| Error::Setting {
-                what: "sampler",
+                key: Key::Sampler,
                 expected: format!("one of {}", Self::ALL.map(Sampler::name).join(", ")),
                 got: name.to_owned(),
-                hint: "dpmpp-2m and heun need the fewest steps",
+                hint: Hint::Advice("dpmpp-2m and heun need the fewest steps"),
             })
     }
 }
@@ -216,10 +213,6 @@ impl<'de> Deserialize<'de> for Sampler {
         name.parse().map_err(serde::de::Error::custom)
     }
 }
-
-/// Called after every step with its number from 0, x after the step, and the x0 estimate the
-/// step was made from; breaking off ends the run with [`Error::Interrupted`].
-pub type OnStep<'a> = dyn FnMut(usize, &Tensor<4>, &Tensor<4>) -> ControlFlow<()> + 'a;
 
 /// Runs `sampler` with the options' defaults and `eta`, which is used by `ddim` alone.
 ///
@@ -265,13 +258,23 @@ pub fn sample_with(
     noise: &mut dyn NoiseSource,
     on_step: &mut OnStep,
 ) -> Result<Tensor<4>> {
-    options.validate()?;
-    let mut walk = Walk {
+    let walk = Walk {
         denoiser,
         levels,
         options,
         noise,
         on_step,
     };
-    (sampler.facts().run)(&mut walk, x)
+    sampler.run(&mut { walk }, x)
+}
+
+impl Sampler {
+    /// Walks down from `x`, see [`sample_with`].
+    ///
+    /// # Errors
+    /// As [`sample_with`].
+    pub fn run(self, walk: &mut Walk, x: Tensor<4>) -> Result<Tensor<4>> {
+        walk.options.validate()?;
+        (self.facts().run)(walk, x)
+    }
 }

@@ -1,7 +1,7 @@
 //! What some samplers can be told besides their levels.
 
 use crate::diffusion::schedule::Schedule;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Key, Result};
 
 /// Settings of single samplers; the defaults are those of the papers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -74,40 +74,47 @@ impl Options {
     /// # Errors
     /// [`Error::Setting`] naming the first field that is out of range.
     pub fn validate(&self) -> Result<()> {
-        let fail = |what, expected: &str, got: String, hint| {
+        let fail = |key, expected: &str, got: String, advice| {
             Err(Error::Setting {
-                what,
+                key,
                 expected: expected.into(),
                 got,
-                hint,
+                hint: Hint::Advice(advice),
             })
         };
-        for (what, value) in [("eta", self.eta), ("sde eta", self.sde_eta)] {
+        for (key, value) in [(Key::Eta, self.eta), (Key::Field("sde eta"), self.sde_eta)] {
             if !(0.0..=1.0).contains(&value) {
-                let hint = "0 is deterministic, 1 adds as much noise as ddpm";
-                return fail(what, "0 to 1", value.to_string(), hint);
+                let advice = "0 is deterministic, 1 adds as much noise as ddpm";
+                return fail(key, "0 to 1", value.to_string(), advice);
             }
         }
         let churn = [self.churn.amount, self.churn.min, self.churn.noise];
         if churn.iter().any(|v| !(v.is_finite() && *v >= 0.0)) || self.churn.max.is_nan() {
             let got = format!("{:?}", self.churn);
-            return fail("churn", "0 or more", got, "an amount of 0 adds no noise");
+            let advice = "an amount of 0 adds no noise";
+            return fail(Key::Field("churn"), "0 or more", got, advice);
         }
         if !(1..=3).contains(&self.unipc_order) {
-            let got = self.unipc_order.to_string();
-            return fail("order of unipc", "1 to 3", got, "2 is stable everywhere");
+            let (key, got) = (Key::Field("order of unipc"), self.unipc_order.to_string());
+            return fail(key, "1 to 3", got, "2 is stable everywhere");
         }
         if !(self.snr > 0.0 && self.snr < 1.0) {
-            let hint = "0.16 suits most networks";
-            return fail("snr", "above 0, below 1", self.snr.to_string(), hint);
+            let (key, got) = (Key::Field("snr"), self.snr.to_string());
+            return fail(key, "above 0, below 1", got, "0.16 suits most networks");
         }
         if !(1..=1000).contains(&self.langevin_steps) {
-            let got = self.langevin_steps.to_string();
-            return fail("langevin steps", "1 to 1000", got, "5 is usual");
+            let (key, got) = (
+                Key::Field("langevin steps"),
+                self.langevin_steps.to_string(),
+            );
+            return fail(key, "1 to 1000", got, "5 is usual");
         }
         if !(self.consistency_min.is_finite() && self.consistency_min >= 0.0) {
-            let got = self.consistency_min.to_string();
-            return fail("consistency min", "0 or more", got, "0.002 is usual");
+            let (key, got) = (
+                Key::Field("consistency min"),
+                self.consistency_min.to_string(),
+            );
+            return fail(key, "0 or more", got, "0.002 is usual");
         }
         Ok(())
     }

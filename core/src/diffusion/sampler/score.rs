@@ -8,9 +8,10 @@
 
 use burn::tensor::Tensor;
 
-use super::walk::{Walk, added, score};
+use super::walk::Walk;
 use crate::diffusion::denoiser::NoiseLevel;
 use crate::diffusion::ncsn;
+use crate::diffusion::posterior::{added, score};
 use crate::error::Result;
 
 /// The reverse diffusion sampler (Song et al. 2021b, eq. 46):

@@ -1,5 +1,7 @@
 //! What holds for every sampler; their numbers are compared in the tests crate.
 
+use std::ops::ControlFlow;
+
 use burn::tensor::{Device, TensorData};
 
 use super::*;
@@ -172,12 +174,12 @@ fn names_go_both_ways() {
 #[test]
 fn options_out_of_range_are_named() {
     let eta = run(Sampler::Ddim, SCHEDULES[1], 8, 1.5, &mut go_on()).0;
-    assert!(matches!(eta, Err(Error::Setting { what: "eta", .. })));
+    assert!(matches!(eta, Err(Error::Setting { key: Key::Eta, .. })));
     let change = |change: &dyn Fn(&mut Options)| {
         let mut options = Options::default();
         change(&mut options);
         match options.validate() {
-            Err(Error::Setting { what, .. }) => what,
+            Err(Error::Setting { key, .. }) => key.name(),
             other => panic!("{other:?}"),
         }
     };
@@ -197,18 +199,18 @@ fn an_image_may_be_the_start() {
     let levels = SCHEDULES[1].levels(10, Spacing::Trailing).expect("valid");
     let tensor =
         |v: f32| Tensor::<4>::from_data(TensorData::new(vec![v], [1, 1, 1, 1]), &Device::flex());
-    let from = |strength| img2img::start_from(tensor(2.0), &levels, strength, tensor(-1.0));
-    for (strength, steps) in [(1.0, 10), (0.55, 5), (0.0, 0)] {
-        let (x, part) = from(strength).expect("in range");
+    for (strength, steps) in [(1.0, 10), (0.55, 5), (0.01, 1)] {
+        let part = img2img::walked(&levels, strength).expect("in range");
         assert_eq!(part.len(), steps + 1);
+        let x = img2img::noised(tensor(2.0), tensor(-1.0), part[0]);
         let expected = 2.0 * part[0].alpha - part[0].sigma;
         assert!((x.into_scalar::<f64>() - expected).abs() < 1e-6);
     }
-    for strength in [-0.1, 1.1, f64::NAN] {
+    for strength in [-0.1, 0.0, 1.1, f64::NAN] {
         assert!(matches!(
-            from(strength),
+            img2img::walked(&levels, strength),
             Err(Error::Setting {
-                what: "strength",
+                key: Key::Strength,
                 ..
             })
         ));

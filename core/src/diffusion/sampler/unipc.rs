@@ -3,8 +3,9 @@
 
 use burn::tensor::Tensor;
 
-use super::walk::{Walk, half_log_snr};
+use super::walk::Walk;
 use crate::diffusion::denoiser::NoiseLevel;
+use crate::diffusion::posterior::half_log_snr;
 use crate::error::Result;
 
 /// UniPC with `B(h) = h`.

@@ -1,14 +1,10 @@
-//! What every sampler is given, and the scalars they share.
-
-use std::ops::ControlFlow;
+//! What every sampler is given.
 
 use burn::tensor::Tensor;
 
-use super::OnStep;
 use super::options::Options;
-use crate::diffusion::denoiser::{Denoiser, NoiseLevel};
-use crate::diffusion::noise::NoiseSource;
-use crate::error::{Error, Result};
+use crate::diffusion::denoiser::{Denoiser, NoiseLevel, NoiseSource, OnStep, proceed};
+use crate::error::Result;
 
 /// One run of a sampler: the denoiser, the way down, and who listens.
 ///
@@ -29,6 +25,33 @@ pub struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
+    /// A run with the options' defaults.
+    pub fn new(
+        denoiser: &'a dyn Denoiser,
+        levels: &'a [NoiseLevel],
+        noise: &'a mut dyn NoiseSource,
+        on_step: &'a mut OnStep<'a>,
+    ) -> Self {
+        Walk {
+            denoiser,
+            levels,
+            options: Options::default(),
+            noise,
+            on_step,
+        }
+    }
+
+    /// The same run with another denoiser.
+    pub fn with<'b>(&'b mut self, denoiser: &'b dyn Denoiser) -> Walk<'b> {
+        Walk {
+            denoiser,
+            levels: self.levels,
+            options: self.options,
+            noise: &mut *self.noise,
+            on_step: &mut *self.on_step,
+        }
+    }
+
     /// The steps of the run, numbered from 0: the level each starts from and the one it reaches.
     pub fn steps(&self) -> impl Iterator<Item = (usize, (NoiseLevel, NoiseLevel))> + use<'a> {
         self.levels
@@ -55,37 +78,8 @@ impl<'a> Walk<'a> {
     /// Tells the listener about a finished step.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] when it breaks off.
+    /// [`Error::Interrupted`](crate::Error::Interrupted) when it breaks off.
     pub fn done(&mut self, step: usize, x: &Tensor<4>, denoised: &Tensor<4>) -> Result<()> {
-        match (self.on_step)(step, x, denoised) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Error::Interrupted),
-        }
+        proceed((self.on_step)(step, x, denoised))
     }
-}
-
-/// Variance of the noise that lies between two levels, at the scale of the noisier one.
-pub fn added(now: NoiseLevel, next: NoiseLevel) -> f64 {
-    now.sigma.powi(2) - (now.alpha / next.alpha * next.sigma).powi(2)
-}
-
-/// Variance of `q(x_next | x, x0)`; 0 where `next` is clean.
-pub fn posterior_variance(now: NoiseLevel, next: NoiseLevel) -> f64 {
-    added(now, next) * (next.sigma / now.sigma).powi(2)
-}
-
-/// Half the logarithm of the signal-to-noise ratio, `ln(alpha / sigma)`: the time in which the
-/// exponential integrators take their steps. Infinite at the clean image.
-pub fn half_log_snr(level: NoiseLevel) -> f64 {
-    -level.relative_sigma().ln()
-}
-
-/// The noise in x, given the x0 estimate: `(x - alpha x0) / sigma`.
-pub fn noise_in(x: &Tensor<4>, denoised: &Tensor<4>, level: NoiseLevel) -> Tensor<4> {
-    (x.clone() - denoised.clone() * level.alpha) / level.sigma
-}
-
-/// The score of x, given the x0 estimate: `-(x - alpha x0) / sigma²` (Tweedie's formula).
-pub fn score(x: &Tensor<4>, denoised: &Tensor<4>, level: NoiseLevel) -> Tensor<4> {
-    (denoised.clone() * level.alpha - x.clone()) / level.sigma.powi(2)
 }

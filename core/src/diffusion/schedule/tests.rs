@@ -128,13 +128,19 @@ fn hostile_numbers_are_refused() {
         (r#"{"name": "karras", "rho": 0}"#, "rho"),
     ] {
         match named(json).levels(4, Spacing::Trailing) {
-            Err(Error::Setting { what: got, .. }) => assert_eq!(got, what),
+            Err(Error::Setting { key, .. }) => assert_eq!(key.name(), what),
             other => panic!("{json}: {other:?}"),
         }
     }
     for steps in [0, 1001] {
         let result = named(r#"{"name": "cosine"}"#).levels(steps, Spacing::Leading);
-        assert!(matches!(result, Err(Error::Setting { what: "steps", .. })));
+        assert!(matches!(
+            result,
+            Err(Error::Setting {
+                key: Key::Steps,
+                ..
+            })
+        ));
     }
 }
 

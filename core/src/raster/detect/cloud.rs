@@ -1,8 +1,8 @@
 //! Which pixels are cloud: bright, white, bluish for their redness, and not snow.
 
 use super::Walk;
-use super::levels::{Ground, for_each_valid};
-use super::pixel::{Roles, Slots, contrast, mean, median3, ratio};
+use super::levels::Ground;
+use super::pixel::{Roles, Slots, contrast, for_each_valid, hot, is_snow, mean, median3, ratio};
 use crate::error::Result;
 use crate::raster::bits::BitMask;
 use crate::raster::{Mask, Raster};
@@ -42,10 +42,6 @@ const CIRRUS_LEAST: f32 = 0.02;
 /// A veil that is everywhere brighter than this is no clear sky: what exceeds it is high cloud,
 /// though no part of the scene is without. Clear frames have up to 0.04.
 const VEIL_MOST: f32 = 0.045;
-/// Snow, as Fmask's snow test, and darker at 1.6 micrometres than any thick cloud.
-const SNOW_NDSI: f32 = 0.40;
-const SNOW_NIR: f32 = 0.11;
-const SNOW_SWIR1: f32 = 0.20;
 /// A scene with more snow than this holds pixels of snow and ground mixed, too: a cloud has to
 /// be bright at 1.6 micrometres there.
 const SNOWY: f64 = 0.05;
@@ -53,25 +49,6 @@ const SNOWY_SWIR1_LEAST: f32 = 0.14;
 /// Smaller groups are roofs and cars, not clouds.
 const SEED_LEAST_PX: u64 = 4;
 const CLOUD_LEAST_PX: u64 = 8;
-
-/// Haze-optimised transform: blue and red of clear ground go together, haze lifts blue.
-pub(super) fn hot(image: &Raster, at: usize) -> f32 {
-    image.band(0)[at] - 0.5 * image.band(2)[at]
-}
-
-fn ndsi(image: &Raster, slots: &Slots, at: usize) -> Option<f32> {
-    let swir1 = image.band(slots.swir1?)[at];
-    Some(contrast(image.band(1)[at], swir1))
-}
-
-/// Whether a pixel is snow; without bands of near and short-wave infrared nobody can tell.
-pub(super) fn is_snow(image: &Raster, slots: &Slots, at: usize) -> bool {
-    let (Some(ndsi), Some(nir), Some(swir1)) = (ndsi(image, slots, at), slots.nir, slots.swir1)
-    else {
-        return false;
-    };
-    ndsi > SNOW_NDSI && image.band(nir)[at] > SNOW_NIR && image.band(swir1)[at] < SNOW_SWIR1
-}
 
 /// Fmask's basic test and those against bright ground, as far as there are bands for them.
 fn may_be_cloud(image: &Raster, slots: &Slots, at: usize) -> bool {

@@ -1,12 +1,11 @@
 //! What the ground looks like in each part of a scene: histograms on a coarse grid of cells,
 //! blended over neighbouring cells and interpolated, so that no edge of a cell shows.
 
-use super::cloud::{hot, is_snow};
-use super::pixel::{Roles, median3};
+use super::pixel::{Roles, dark_slots, for_each_valid, hot, is_snow, median3, value};
 use super::{Settings, Walk};
 use crate::error::Result;
 use crate::raster::bits::BitMask;
-use crate::raster::{Mask, Raster, Window};
+use crate::raster::{Mask, Raster};
 
 /// Side of a cell, pixels.
 const CELL_PX: usize = 256;
@@ -226,7 +225,7 @@ pub(super) fn ground(walk: &mut Walk, roles: &Roles, settings: &Settings) -> Res
 /// How bright the clear ground is: medians of near infrared and both short-wave infrared bands,
 /// or of the visible bands' sum where there is none of them.
 pub(super) fn brightness(walk: &mut Walk, roles: &Roles, clouded: &BitMask) -> Result<Vec<Levels>> {
-    let slots = super::shadow::dark_slots(&roles.slots());
+    let slots = dark_slots(&roles.slots());
     let size = walk.size();
     let mut counts: Vec<Histograms> = slots
         .iter()
@@ -245,7 +244,7 @@ pub(super) fn brightness(walk: &mut Walk, roles: &Roles, clouded: &BitMask) -> R
             let row = window.row + index / window.width;
             let col = window.col + index % window.width;
             for (slot, counts) in slots.iter().zip(&mut counts) {
-                counts.add(row, col, super::shadow::value(image, *slot, at));
+                counts.add(row, col, value(image, *slot, at));
             }
         });
     })?;
@@ -253,24 +252,6 @@ pub(super) fn brightness(walk: &mut Walk, roles: &Roles, clouded: &BitMask) -> R
         .iter()
         .map(|counts| counts.levels(|of| quantile(of, 0.5)));
     Ok(levels.collect())
-}
-
-/// Index in the window and in the image read, of every pixel of the window that holds data.
-pub(super) fn for_each_valid(
-    window: Window,
-    around: Window,
-    valid: &Mask,
-    mut visit: impl FnMut(usize, usize),
-) {
-    let local = window.relative_to(around);
-    for row in 0..window.height {
-        for col in 0..window.width {
-            let at = (local.row + row) * around.width + local.col + col;
-            if valid.data[at] {
-                visit(row * window.width + col, at);
-            }
-        }
-    }
 }
 
 #[cfg(test)]

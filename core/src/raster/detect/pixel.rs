@@ -1,6 +1,6 @@
 //! Which bands a scene has, and the quantities of one pixel that the tests look at.
 
-use crate::raster::{Mask, Window};
+use crate::raster::{Mask, Raster, Window};
 
 /// Which band of a scene is what (from 0). Without red and blue nothing can be detected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,4 +130,80 @@ pub(super) fn mean(
         }
     }
     out
+}
+
+/// Snow, as Fmask's snow test, and darker at 1.6 micrometres than any thick cloud.
+const SNOW_NDSI: f32 = 0.40;
+const SNOW_NIR: f32 = 0.11;
+const SNOW_SWIR1: f32 = 0.20;
+
+/// Haze-optimised transform: blue and red of clear ground go together, haze lifts blue.
+pub(super) fn hot(image: &Raster, at: usize) -> f32 {
+    image.band(0)[at] - 0.5 * image.band(2)[at]
+}
+
+fn ndsi(image: &Raster, slots: &Slots, at: usize) -> Option<f32> {
+    let swir1 = image.band(slots.swir1?)[at];
+    Some(contrast(image.band(1)[at], swir1))
+}
+
+/// Whether a pixel is snow; without bands of near and short-wave infrared nobody can tell.
+pub(super) fn is_snow(image: &Raster, slots: &Slots, at: usize) -> bool {
+    let (Some(ndsi), Some(nir), Some(swir1)) = (ndsi(image, slots, at), slots.nir, slots.swir1)
+    else {
+        return false;
+    };
+    ndsi > SNOW_NDSI && image.band(nir)[at] > SNOW_NIR && image.band(swir1)[at] < SNOW_SWIR1
+}
+
+/// What is looked at for darkness.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Dark {
+    /// A band.
+    Band(usize),
+    /// The mean of blue, green and red.
+    Visible,
+}
+
+/// Infrared bands, in which the sky lights a shadow least; else the visible ones together.
+pub(super) fn dark_slots(slots: &Slots) -> Vec<Dark> {
+    let infrared = [slots.nir, slots.swir1, slots.swir2];
+    let found: Vec<Dark> = infrared.into_iter().flatten().map(Dark::Band).collect();
+    if found.is_empty() {
+        vec![Dark::Visible]
+    } else {
+        found
+    }
+}
+
+/// The quantity of a pixel.
+pub(super) fn value(image: &Raster, dark: Dark, at: usize) -> f32 {
+    match dark {
+        Dark::Band(slot) => image.band(slot)[at],
+        Dark::Visible => {
+            [0, 1, 2]
+                .map(|band| image.band(band)[at])
+                .iter()
+                .sum::<f32>()
+                / 3.0
+        }
+    }
+}
+
+/// Index in the window and in the image read, of every pixel of the window that holds data.
+pub(super) fn for_each_valid(
+    window: Window,
+    around: Window,
+    valid: &Mask,
+    mut visit: impl FnMut(usize, usize),
+) {
+    let local = window.relative_to(around);
+    for row in 0..window.height {
+        for col in 0..window.width {
+            let at = (local.row + row) * around.width + local.col + col;
+            if valid.data[at] {
+                visit(row * window.width + col, at);
+            }
+        }
+    }
 }

@@ -1,9 +1,9 @@
 //! Which pixels are in the shadow of a cloud: darker than the ground around in every infrared
 //! band, not water, and where a cloud moved by the offset of the scene would throw its shadow.
 
-use super::levels::{Levels, for_each_valid};
+use super::levels::Levels;
 use super::offset;
-use super::pixel::{Roles, Slots, mean, ratio};
+use super::pixel::{Roles, dark_slots, for_each_valid, mean, ratio, value};
 use super::{Settings, Walk};
 use crate::error::Result;
 use crate::raster::bits::BitMask;
@@ -27,40 +27,6 @@ const STEP_PX: f64 = 4.0;
 const SLACK_PX: usize = 4;
 /// With a smaller share of cloud there is no offset to be found.
 const LEAST_CLOUD: f64 = 0.0005;
-
-/// What is looked at for darkness.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Dark {
-    /// A band.
-    Band(usize),
-    /// The mean of blue, green and red.
-    Visible,
-}
-
-/// Infrared bands, in which the sky lights a shadow least; else the visible ones together.
-pub(super) fn dark_slots(slots: &Slots) -> Vec<Dark> {
-    let infrared = [slots.nir, slots.swir1, slots.swir2];
-    let found: Vec<Dark> = infrared.into_iter().flatten().map(Dark::Band).collect();
-    if found.is_empty() {
-        vec![Dark::Visible]
-    } else {
-        found
-    }
-}
-
-/// The quantity of a pixel.
-pub(super) fn value(image: &Raster, dark: Dark, at: usize) -> f32 {
-    match dark {
-        Dark::Band(slot) => image.band(slot)[at],
-        Dark::Visible => {
-            [0, 1, 2]
-                .map(|band| image.band(band)[at])
-                .iter()
-                .sum::<f32>()
-                / 3.0
-        }
-    }
-}
 
 /// The shadows of a scene, and the offset from cloud to shadow.
 pub(super) fn find(

@@ -1,6 +1,6 @@
 //! Square patches of an image: where they lie, what they hold, and how they are put together.
 
-use crate::diffusion::noise::bits_at;
+use crate::raster::random::bits_at;
 use crate::raster::summed_area::SummedArea;
 use crate::raster::{Mask, Raster, Window};
 

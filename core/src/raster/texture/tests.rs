@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::bank::{Patches, Positions, SIDE_PX, vote};
 use super::*;
-use crate::diffusion::noise::gaussian_stream;
+use crate::raster::random::gaussian_stream;
 
 const SIDE: usize = 96;
 

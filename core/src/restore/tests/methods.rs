@@ -3,7 +3,7 @@
 use super::*;
 use crate::diffusion::cold::Kind;
 use crate::diffusion::prediction::Prediction;
-use crate::diffusion::task::Task;
+use crate::model::task::Task;
 
 fn with(method: Method) -> RestoreSettings {
     RestoreSettings {
@@ -147,7 +147,7 @@ fn cold_diffusion_fills_holes_in_the_steps_it_was_trained_with() {
     let (mut source, mut sink) = (scene.copy(), scene.copy());
     let go_on = &mut |_| ControlFlow::Continue(());
     let error = restore(&mut source, &mut sink, &blurs, &own, go_on).expect_err("no holes");
-    assert!(error.hint().is_some_and(|hint| hint.contains("--init")));
+    assert_eq!(error.hint(), Some(Hint::GenerateFromDegraded));
 }
 
 fn for_task(task: Task) -> Model {

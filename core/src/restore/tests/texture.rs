@@ -125,5 +125,11 @@ fn with_a_reference_there_is_nothing_to_texture() {
     let mut sink = MemorySink::new(&scene.image);
     let go = &mut |_| ControlFlow::Continue(());
     let outcome = restore(&mut source, &mut sink, &model, &textured(), go);
-    assert!(matches!(outcome, Err(Error::Setting { what: "write", .. })));
+    assert!(matches!(
+        outcome,
+        Err(Error::Setting {
+            key: Key::Write,
+            ..
+        })
+    ));
 }

@@ -8,7 +8,7 @@ use unclouded_core::raster::{Mask, Raster, Window};
 
 use crate::failure::{Failure, Result};
 use crate::for_dtype;
-use crate::gdal_io::dtype::{DataType, Native};
+use crate::gdal_io::dtype::{DataType, StoredValue};
 use crate::gdal_io::scene::{Scene, SceneInfo};
 use crate::gdal_io::source::{hide_transparent, read_native};
 use crate::gdal_io::unreadable;
@@ -96,7 +96,7 @@ impl Images {
     pub fn read(&self, index: usize) -> Result<Example> {
         let path = &self.files[index];
         let scene = Scene::open(path, "image")?;
-        let Scene { info, dataset } = &scene;
+        let Scene { info, dataset, .. } = &scene;
         if info.width * info.height > MOST_PIXELS {
             return Err(Failure::mismatch(
                 path.display(),
@@ -113,7 +113,7 @@ impl Images {
             for_dtype!(info.dtype, T => {
                 let values = read_native::<T>(dataset, band, window)
                     .map_err(|error| unreadable("image", &error))?;
-                let nodata = info.missing_value().and_then(<T as Native>::nodata);
+                let nodata = info.missing_value().and_then(<T as StoredValue>::nodata);
                 let places = image.band_mut(position).iter_mut().zip(&mut valid.data);
                 for (value, (place, valid)) in values.into_iter().zip(places) {
                     *valid &= value.is_finite_value() && !value.is_nodata(nodata);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use gdal::errors::GdalError;
-use unclouded_core::diffusion::task::Task;
+use unclouded_core::model::task::Task;
 use unclouded_core::raster::Mask;
 
 use super::images::{Example, Images, stem};

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use unclouded_core::checkpoint::{Model, ModelCard};
 use unclouded_core::metrics::{Scores, score_both};
+use unclouded_core::model::{Model, ModelCard};
 use unclouded_core::raster::{Mask, Raster, fill};
 use unclouded_core::restore::{self as core, MemorySink, MemorySource, RestoreSettings};
 
@@ -12,7 +12,6 @@ use super::images::{Example, Images};
 use super::masks::MaskSource;
 use super::rival;
 use crate::commands::restore::positions;
-use crate::commands::settings::reflectance_scale;
 use crate::failure::{Failure, Result};
 use crate::gdal_io::rgb::{self, BandChoice};
 use crate::interrupt;
@@ -102,7 +101,7 @@ impl Bench<'_> {
         let bands = rgb::choose(&example.info, self.bands, &self.card.bands)?;
         let settings = RestoreSettings {
             model_bands: positions(&bands.bands, &example.info.data_bands()),
-            reflectance_scale: reflectance_scale(example.info.dtype),
+            reflectance_scale: self.card.brightness.of(example.info.dtype.stored()),
             ..self.settings.clone()
         };
         let reference = match self.references {

@@ -16,7 +16,7 @@ use crate::failure::{Failure, Result};
 use crate::font::{self, FAMILY};
 use crate::gdal_io::pending::PendingFile;
 use crate::gdal_io::rgb;
-use crate::train_report::{pixel, stretch_range};
+use crate::training::report::{pixel, stretch_range};
 
 /// Width of the picture (px).
 pub const WIDTH_PX: u32 = 1200;

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
-use unclouded_core::checkpoint::ModelCard;
 use unclouded_core::metrics::{Scores, mean_scores};
+use unclouded_core::model::ModelCard;
 use unclouded_core::restore::RestoreSettings;
 
 use super::pair::Fill;

@@ -154,7 +154,7 @@ fn correlation(a: &[f64], b: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use unclouded_core::diffusion::noise::gaussian_stream;
+    use unclouded_core::raster::random::gaussian_stream;
 
     use super::*;
 

@@ -2,15 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Device, Tensor, TensorData};
 use unclouded_core::diffusion::cold;
-use unclouded_core::generate::{GenerateSettings, Start};
+use unclouded_core::diffusion::sampler::Sampler;
+use unclouded_core::generate::{GenerateSettings, Generator, Start};
+use unclouded_core::model::{Architecture, Model, Space};
 use unclouded_core::raster::normalize::TileNorm;
 use unclouded_core::raster::{Mask, Raster};
 
-use super::maker::Maker;
+use super::conditions;
 use crate::cli::{GenerateArgs, ImageFormat};
-use crate::commands::settings::{check_output, ending, reflectance_scale};
+use crate::commands::settings::{check_output, ending};
 use crate::failure::{Failure, Result};
 use crate::gdal_io::dtype::DataType;
 use crate::gdal_io::generated::read_corner;
@@ -149,7 +150,6 @@ pub struct Plan {
     pub names: Vec<String>,
     /// The scene whose place the images take.
     pub place: Option<Scene>,
-    embedding: Option<Vec<f32>>,
 }
 
 impl Plan {
@@ -157,20 +157,20 @@ impl Plan {
     ///
     /// # Errors
     /// Exit 2.
-    pub fn new(args: &GenerateArgs, maker: &Maker) -> Result<Self> {
-        let (sampler, steps) = maker.defaults();
+    pub fn new(args: &GenerateArgs, model: &Model, generator: &Generator) -> Result<Self> {
+        let card = &model.card;
         let sampler = match &args.sampler {
             Some(name) => name.parse()?,
-            None => sampler,
+            None => card.defaults.sampler,
         };
-        if let Some((kind, own)) = maker.cold() {
+        if let Some((kind, own)) = card.task.cold() {
             check_cold(args, kind, own)?;
         }
-        let levels = maker.levels(args.steps.unwrap_or(steps))?;
-        let class = maker.class(args.class.as_deref())?;
-        let embedding = maker.embedding(args.embedding.as_deref())?;
-        let guidance = maker.guidance(args)?;
-        let names = maker.names();
+        let levels = generator.levels(args.steps.unwrap_or(card.defaults.steps))?;
+        let class = conditions::class(model, args.class.as_deref())?;
+        let vector = conditions::embedding(model, args.embedding.as_deref())?;
+        let guidance = conditions::guidance(model, args)?;
+        let names = card.bands.clone();
 
         let open = |path: &Option<PathBuf>, what| {
             path.as_ref()
@@ -182,7 +182,7 @@ impl Plan {
         let size = match (args.size, &init) {
             (Some(size), _) => size,
             (None, Some(init)) => (init.info.height, init.info.width),
-            (None, None) => maker.size(),
+            (None, None) => usual_size(model),
         };
         range("--size", size.0, 1, LARGEST_PX)?;
         range("--size", size.1, 1, LARGEST_PX)?;
@@ -196,10 +196,10 @@ impl Plan {
         let dtype = model_for_values.map_or(DataType::U8, |scene| scene.info.dtype);
         let range = args
             .values
-            .unwrap_or((0.0, reflectance_scale(dtype).unwrap_or(1.0)));
-        let norm = match maker {
-            Maker::Diffusers(..) => None,
-            Maker::Own(_) => {
+            .unwrap_or((0.0, card.brightness.of(dtype.stored()).unwrap_or(1.0)));
+        let norm = match card.normalization {
+            Space::FixedRange { .. } => None,
+            Space::TileContrast { .. } => {
                 let floor = 1e-6 * (range.1 - range.0);
                 let seen = match (&pixels, &like) {
                     (Some(pixels), _) => Some(pixels.clone()),
@@ -225,12 +225,13 @@ impl Plan {
             size,
             seed: args.seed,
             sampler,
-            options: maker.options(),
+            options: model.options(),
             levels,
             class,
+            vector,
             guidance,
             start,
-            whole: maker.cold().is_some(),
+            whole: card.task.cold().is_some(),
             batch: args.batch,
         };
         settings.levels_run()?;
@@ -240,7 +241,6 @@ impl Plan {
             dtype,
             names,
             place: like.or(init),
-            embedding,
         })
     }
 
@@ -264,12 +264,22 @@ impl Plan {
             _ => Ok(()),
         }
     }
+}
 
-    /// The vector of an embedding-conditioned model on its device.
-    pub fn vector(&self, device: &Device) -> Option<Tensor<1>> {
-        let values = self.embedding.clone()?;
-        let length = values.len();
-        Some(Tensor::from_data(TensorData::new(values, [length]), device))
+/// Height and width where the user names none: what the network was trained at.
+fn usual_size(model: &Model) -> (usize, usize) {
+    let side = model.card.defaults.tile_px;
+    match &model.card.architecture {
+        Architecture::UNet2D(config) => config.sample_size.unwrap_or((side, side)),
+        Architecture::UNet(_) => (side, side),
+    }
+}
+
+/// The name of the solver.
+pub fn solver(model: &Model, sampler: Sampler) -> &'static str {
+    match model.card.task.cold() {
+        Some(_) => "cold diffusion",
+        None => sampler.name(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Classes by folders, and the masks of uncropping.
 
-use unclouded_core::diffusion::task::Task;
+use unclouded_core::model::task::Task;
 
 use super::*;
 

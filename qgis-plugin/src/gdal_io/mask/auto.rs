@@ -8,7 +8,7 @@ use unclouded_core::raster::bits::BitMask;
 use unclouded_core::raster::detect::{ReflectanceSource, Settings, Sun, detect};
 use unclouded_core::raster::{Mask, Raster, Window};
 
-use super::super::dtype::{DataType, Native};
+use super::super::dtype::{DataType, StoredValue};
 use super::super::scene::Scene;
 use super::super::source::{hide_transparent, read_native};
 use super::super::{roles, unreadable};

@@ -30,9 +30,31 @@ impl MaskFrom {
     }
 }
 
+/// Whose clouds a mask marks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Whose {
+    /// The scene's: `--mask` and its like.
+    #[default]
+    Scene,
+    /// The other date's: `--reference-mask` and its like.
+    Reference,
+}
+
+impl Whose {
+    /// The option of this name about the mask, e.g. `--mask-values` for `-values`.
+    fn option(self, name: &str) -> String {
+        match self {
+            Whose::Scene => format!("--mask{name}"),
+            Whose::Reference => format!("--reference-mask{name}"),
+        }
+    }
+}
+
 /// Everything about a mask that comes from the command line.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct MaskRequest {
+    /// Whose clouds it marks.
+    pub whose: Whose,
     /// A raster or a vector layer (`FILE` or `FILE|layername=NAME`).
     pub path: Option<PathBuf>,
     /// How to read it, or what to do without it.
@@ -62,9 +84,11 @@ impl MaskRequest {
         };
         self.growth.check()?;
         range("--min-area-px", LARGEST_MIN_AREA_PX, self.min_area_px)?;
+        let option = |name: &str| self.whose.option(name);
         if let Some(wrong) = self.values.iter().find(|value| !value.is_finite()) {
-            return Err(Failure::mismatch("--mask-values", "finite numbers", wrong)
-                .hint("e.g. --mask-values 3,8,9,10"));
+            let values = option("-values");
+            return Err(Failure::mismatch(&values, "finite numbers", wrong)
+                .hint(format!("e.g. {values} 3,8,9,10")));
         }
         match (self.from, &self.path) {
             (None, None) => Err(Failure::mismatch(
@@ -72,20 +96,27 @@ impl MaskRequest {
                 "a raster or polygons that mark the clouds",
                 "none",
             )
-            .hint("give one with --mask M.tif, or let clouds and shadows be detected with --mask-from auto")),
+            .hint(format!(
+                "give one with {} M.tif, or let clouds and shadows be detected with {} auto",
+                option(""),
+                option("-from")
+            ))),
             (Some(MaskFrom::Auto), Some(path)) => Err(Failure::mismatch(
-                "--mask-from auto",
-                "no --mask",
+                format!("{} auto", option("-from")),
+                format!("no {}", option("")),
                 path.display(),
             )
-            .hint("auto detects clouds in the scene itself: give one of the two")),
+            .hint("auto detects clouds in the image itself: give one of the two")),
             (Some(from @ (MaskFrom::Auto | MaskFrom::QaPixel)), _) if !self.values.is_empty() => {
                 Err(Failure::mismatch(
-                    format!("--mask-from {}", from.name()),
-                    "no --mask-values",
+                    format!("{} {}", option("-from"), from.name()),
+                    format!("no {}", option("-values")),
                     self.values.len(),
                 )
-                .hint("values are for masks of values, and classes for --mask-from scl"))
+                .hint(format!(
+                    "values are for masks of values, and classes for {} scl",
+                    option("-from")
+                )))
             }
             _ => Ok(()),
         }

@@ -6,9 +6,9 @@ use std::ops::ControlFlow;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::super::LinearOperator;
-use crate::diffusion::denoiser::{Denoiser, NoiseLevel};
-use crate::diffusion::noise::{NoiseSource, gaussian_stream};
+use crate::diffusion::denoiser::{Denoiser, NoiseLevel, NoiseSource};
 use crate::error::Result;
+use crate::raster::random::gaussian_stream;
 
 pub type Matrix = Vec<Vec<f64>>;
 

@@ -12,10 +12,11 @@ use burn::tensor::Tensor;
 use super::super::*;
 use super::gaussian::*;
 use super::operators::{Dense, close, decomposed, visible};
-use crate::diffusion::noise::NoiseSource;
+use crate::diffusion::denoiser::{NoiseLevel, NoiseSource};
 use crate::diffusion::repaint::{Known, Resampling, repaint};
-use crate::diffusion::sampler;
+use crate::diffusion::sampler::{Sampler, Walk, sample};
 use crate::diffusion::schedule::{Schedule, Spacing};
+use crate::error::Result;
 
 const BATCH: usize = 2048;
 
@@ -95,7 +96,9 @@ fn pigdm_is_exact_for_an_isotropic_prior() {
             },
             data_std: 1.0,
         };
-        let x = sampler::heun(&guided, start(&levels), &levels, &mut go_on).expect("no stop");
+        let (noise, x) = (&mut Stream(BATCH), start(&levels));
+        let x = sample(Sampler::Heun, &guided, x, &levels, 0.0, noise, &mut go_on);
+        let x = x.expect("no stop");
         let all = transposed(&rows(x.clone()));
         let expected = prior.posterior(&a, &y, 0.4);
         let (mean, std) = errors(&format!("PiGDM, {name}"), moments(Ok(x)), &expected);
@@ -142,6 +145,7 @@ impl Inpainting {
     fn run(&self, method: &str) -> Result<Tensor<4>> {
         let operator = visible();
         let (prior, noise) = (&self.prior, &mut Stream(BATCH));
+        let go = &mut go_on;
         let (short, long) = (levels(100), thousand());
         let y = self.y.clone();
         let linear: Measurement<dyn LinearOperator> = Measurement {
@@ -158,16 +162,16 @@ impl Inpainting {
         match method {
             "DDRM" => {
                 let how = Ddrm::default();
-                ddrm(prior, &spectral, x, &short, how, noise, &mut go_on)
+                ddrm(&mut Walk::new(prior, &short, noise, go), &spectral, x, how)
             }
-            "DDNM+" => ddnm_plus(prior, &spectral, x, &short, noise, &mut go_on),
+            "DDNM+" => ddnm_plus(&mut Walk::new(prior, &short, noise, go), &spectral, x),
             "DDNM" => {
                 let inner = RangeNull {
                     inner: prior,
                     operator: &operator,
                     y,
                 };
-                sampler::ddpm(&inner, x, &short, noise, &mut go_on)
+                sample(Sampler::Ddpm, &inner, x, &short, 0.0, noise, go)
             }
             "RePaint" => {
                 let levels = levels(50);
@@ -179,7 +183,13 @@ impl Inpainting {
                     jump_length: 5,
                     jump_samples: 10,
                 };
-                repaint(prior, &known, x, &levels, how, 1.0, noise, &mut go_on)
+                repaint(
+                    &mut Walk::new(prior, &levels, noise, go),
+                    &known,
+                    x,
+                    how,
+                    1.0,
+                )
             }
             "PiGDM" => {
                 let levels = levels(40);
@@ -188,10 +198,16 @@ impl Inpainting {
                     measurement: linear,
                     data_std: 1.0,
                 };
-                sampler::heun(&inner, x, &levels, &mut go_on)
+                sample(Sampler::Heun, &inner, x, &levels, 0.0, noise, go)
             }
-            "DPS" => dps(prior, &linear, start(&long), &long, 0.02, noise, &mut go_on),
-            _ => mcg(prior, &linear, start(&long), &long, 0.02, noise, &mut go_on),
+            "DPS" => {
+                let walk = &mut Walk::new(prior, &long, noise, go);
+                dps(walk, &linear, start(&long), 0.02)
+            }
+            _ => {
+                let walk = &mut Walk::new(prior, &long, noise, go);
+                mcg(walk, &linear, start(&long), 0.02)
+            }
         }
     }
 
