@@ -178,7 +178,7 @@ class UncloudedAlgorithm(QgsProcessingAlgorithm):
         """The program's options, alone and with a word of a choice, as the dialog calls them.
 
         Returns:
-            A dict, the longer keys first: {"--mask-from auto": "«Clouds: detect …»", ...}.
+            A dict: {"--mask-from auto": "«Clouds: detect …»", ...}.
         """
         words = {}
         for option, name in process.PARAMETERS.items():
@@ -188,9 +188,7 @@ class UncloudedAlgorithm(QgsProcessingAlgorithm):
             for word, shown in zip(
                 self._choices.get(name, ()), self._shown.get(name, ())
             ):
-                words[f"{option} {word}"] = words[f"{option}={word}"] = (
-                    f"«{label}: {shown}»"
-                )
+                words[f"{option} {word}"] = f"«{label}: {shown}»"
             words[option] = f"«{label}»"
         return words
 

@@ -2,6 +2,7 @@
 
 # SPDX-License-Identifier: GPL-2.0-or-later
 
+import json
 import os
 import re
 import shutil
@@ -16,6 +17,9 @@ from .compat import tr
 from .platforms import platform_folder, program_name
 
 LEAST_VERSION = (0, 1, 0)
+# Versions of what the program tells about itself and of its lines that this plugin understands.
+CAPABILITIES = 1
+PROTOCOL = 1
 # A program that only prints its version and takes longer than this is not ours.
 ANSWER_SECONDS = 30
 PLUGIN = Path(__file__).resolve().parent
@@ -34,10 +38,10 @@ class Backend:
     Attributes:
         path: where it is.
         version: as it says, e.g. "0.1.0".
-        options: long options by command, and those with each value the help lists,
+        options: long options by command, and those with each value they may have,
             e.g. {"restore": {"--mask", "--write", "--write=mean", ...}}.
         environment: variables it needs beyond ours.
-        models: names of the models inside it, its default first.
+        models: names of the models it has, its default first.
     """
 
     path: str
@@ -162,48 +166,40 @@ def _ask(path, state):
                 path=path, found=version, wanted=".".join(map(str, LEAST_VERSION))
             )
         )
-    text = _help([path, "--help"], environment)
-    listed = re.search(r"Commands:\n((?: +\S.*\n?)+)", text)
-    commands = (
-        re.findall(r"^ {2}(\w+)", listed.group(1), re.MULTILINE) if listed else []
-    )
-    options = {}
-    for command in commands:
-        if command in ("restore", "mask", "info"):
-            text = _help([path, command, "--help"], environment)
-            options[command] = _options(text)
-    # It names its models when it is asked for one it does not have.
-    _, text = _run([path, "info", "no-such-model.safetensors"], environment)
-    named = re.search(r"bundled model \(([\w, .-]+)\)", text)
-    models = tuple(re.split(r",\s*", named.group(1))) if named else ()
+    options, models = _capabilities(path, environment)
     return Backend(path, version, options, environment, models)
 
 
-def _options(text):
-    """What a help text says there is: --write, and --write=mean for a value in its list."""
-    found, option = set(), ""
-    for line in text.splitlines():
-        # Farther right stands prose, which may name other options.
-        heading = re.match(r" {2,6}(?:-\w, )?(--[a-z][a-z-]*)", line)
-        value = re.match(r" +- ([\w-]+)(?::|$)", line)
-        if heading:
-            option = heading.group(1)
-            found.add(option)
-        elif value and option:
-            found.add(f"{option}={value.group(1)}")
-    return frozenset(found)
-
-
-def _help(command, environment):
-    """A help text; without it nothing may be concluded about what the program can do."""
-    code, text = _run(command, environment)
+def _capabilities(path, environment):
+    """What the program says that it can do: options by command, and its models."""
+    code, text = _run([path, "capabilities", "--json"], environment, subprocess.DEVNULL)
+    try:
+        found = json.loads(text)
+        known = found["format"] == CAPABILITIES and found["protocol"] == PROTOCOL
+        options = {
+            command: frozenset(
+                word
+                for option, values in of_command.items()
+                for word in (option, *(f"{option}={value}" for value in values))
+            )
+            for command, of_command in found["commands"].items()
+        }
+        models = tuple(found["models"])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        code, known = code or 1, True
     if code != 0:
         raise BackendError(
             tr("{path} does not answer as unclouded does: {answer}").format(
-                path=command[0], answer=_short(text) or tr("exit code {}").format(code)
+                path=path, answer=_short(text) or tr("exit code {}").format(code)
             )
         )
-    return text
+    if not known:
+        raise BackendError(
+            tr(
+                "{path} is a newer unclouded than this plugin understands: update the plugin."
+            ).format(path=path)
+        )
+    return options, models
 
 
 def _make_executable(path):
@@ -222,14 +218,14 @@ def _make_executable(path):
         ) from None
 
 
-def _run(command, environment):
-    """Exit code and all output of a short run; never raises for a program that misbehaves."""
+def _run(command, environment, errors=subprocess.STDOUT):
+    """Exit code and output of a short run; never raises for a program that misbehaves."""
     try:
         answer = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=errors,
             timeout=ANSWER_SECONDS,
             env={**os.environ, **environment},
             check=False,

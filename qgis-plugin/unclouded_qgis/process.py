@@ -6,7 +6,6 @@ import collections
 import json
 import os
 import queue
-import re
 import signal
 import subprocess
 import sys
@@ -80,7 +79,7 @@ def run(backend, arguments, feedback, stages, words):
         arguments: list of words; `--progress json` is added.
         feedback: QgsProcessingFeedback; its wish to stop is looked at ten times a second.
         stages: share of the bar by the name of a stage; others leave the bar alone.
-        words: the program's options as the dialog calls them; see in_words_of_the_dialog.
+        words: the program's options, alone or with a value, as the dialog calls them.
 
     Returns:
         The object of the program's `done` line.
@@ -206,7 +205,7 @@ class _View:
         if kind == "progress":
             self.progress(message)
         elif kind == "log":
-            text = in_words_of_the_dialog(str(message.get("message", "")), self.words)
+            text = self.sentence(message, "message")
             warns = message.get("level") == "warning"
             (self.feedback.pushWarning if warns else self.feedback.pushInfo)(text)
         elif kind == "error":
@@ -247,15 +246,35 @@ class _View:
         self.last_text = (stage, now)
         self.feedback.setProgressText(text)
 
+    def sentence(self, message, key):
+        """A sentence of the program with its options called as the dialog calls them."""
+        parts = message.get(f"{key}_parts")
+        if not isinstance(parts, list) or not parts:
+            return str(message.get(key) or "")
+        return "".join(self.part(part) for part in parts if isinstance(part, dict))
+
+    def part(self, part):
+        """A piece of a sentence: its text, or the dialog's words for an option."""
+        option, value = part.get("option"), part.get("value")
+        if option is None:
+            return str(part.get("text", ""))
+        named = f"{option} {value}" if value else option
+        if named in self.words:
+            return self.words[named]
+        return self.words.get(option, option) + (f" {value}" if value else "")
+
     def outcome(self, code, last_words):
         """The result, or the exception that tells why there is none."""
         if code == 0 and self.result is not None and self.error is None:
             return self.result
         if self.error is not None:
-            text = str(self.error.get("message") or tr("The program unclouded failed."))
-            if self.error.get("hint"):
-                text += "\n" + tr("Hint: {}").format(self.error["hint"])
-            raise QgsProcessingException(in_words_of_the_dialog(text, self.words))
+            text = self.sentence(self.error, "message") or tr(
+                "The program unclouded failed."
+            )
+            hint = self.sentence(self.error, "hint")
+            if hint:
+                text += "\n" + tr("Hint: {}").format(hint)
+            raise QgsProcessingException(text)
         words = "\n".join(line for line in last_words if line.strip())
         if code is not None and code < 0:
             reason = tr("The program unclouded was ended by signal {}.").format(-code)
@@ -264,19 +283,6 @@ class _View:
         else:
             reason = tr("The program unclouded failed with exit code {}.").format(code)
         raise QgsProcessingException(f"{reason}\n{words}".strip())
-
-
-def in_words_of_the_dialog(text, words):
-    """The program's message with its options called as the dialog calls them.
-
-    Args:
-        words: by option, or by option and word, what stands for it; the first that fits is taken.
-    """
-    for option, shown in words.items():
-        text = re.sub(
-            rf"(?<![\w-]){re.escape(option)}(?![\w-])", lambda _, t=shown: t, text
-        )
-    return text
 
 
 def duration(seconds):

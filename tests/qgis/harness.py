@@ -36,9 +36,11 @@ def program(*words, check=True):
 
 
 def has(command, option):
-    """Whether the program has an option: some arrive with a newer one."""
-    answer = program(command, "--help", check=False)
-    return answer.returncode == 0 and f"{option} " in answer.stdout + " "
+    """Whether the program has an option, or one of its values as in "--write=texture"."""
+    answer = json.loads(program("capabilities", "--json").stdout)
+    option, _, value = option.partition("=")
+    values = answer["commands"][command].get(option)
+    return values is not None and (not value or value in values)
 
 
 def outside():
@@ -111,18 +113,20 @@ def older_program(folder, newer, word):
     """The real program as it was before an option or one of its values.
 
     Args:
-        newer: what its help then did not say.
+        newer: the option, or the option's value as in "--write=texture", it then did not name.
         word: the argument it then did not understand.
     """
     path = Path(folder) / "unclouded-older"
     path.write_text(
         "#!/usr/bin/python3\n"
-        "import os, subprocess, sys\n"
+        "import json, os, subprocess, sys\n"
         f"REAL, NEWER, WORD = {PROGRAM!r}, {newer!r}, {word!r}\n"
-        "if sys.argv[1:] == ['restore', '--help']:\n"
-        "    text = subprocess.check_output([REAL, *sys.argv[1:]], text=True)\n"
-        "    assert NEWER in text\n"
-        "    print(text.replace(NEWER, 'no'))\n"
+        "if sys.argv[1:] == ['capabilities', '--json']:\n"
+        "    found = json.loads(subprocess.check_output([REAL, *sys.argv[1:]], text=True))\n"
+        "    options = found['commands']['restore']\n"
+        "    option, _, value = NEWER.partition('=')\n"
+        "    options[option].remove(value) if value else options.pop(option)\n"
+        "    print(json.dumps(found))\n"
         "elif WORD in sys.argv:\n"
         "    sys.exit(f'error: unexpected {WORD}')\n"
         "else:\n"

@@ -159,7 +159,7 @@ class Refusals(InputCase):
         # Of one sample the mean is that sample.
         chosen = {"MASK": str(self.mask), "SAMPLES": 2}
         self.refused("WRITE", WRITE="magic", **chosen)
-        if not harness.has("restore", "- texture:"):
+        if not harness.has("restore", "--write=texture"):
             self.refused("texture.* newer unclouded", WRITE="texture", **chosen)
             return
         for name in ("removeclouds", "fillmask"):
@@ -179,19 +179,17 @@ class Refusals(InputCase):
         june = harness.DEMO / "punjab_20200604.tif"
         other = crop(june, self.folder / "juni.tif", WINDOW)
         chosen = {"MASK": str(self.mask), "REFERENCE": str(other)}
-        if harness.has("restore", "- texture:"):
+        if harness.has("restore", "--write=texture"):
             self.refused("texture.* without another date", WRITE="texture", **chosen)
             self.run_it(WRITE="sample", **chosen)
 
     def test_results_follow_an_older_program(self):
         """Without the texture, and without the option; the mean needs neither."""
-        if not harness.has("restore", "- texture:"):
-            return
         self.addCleanup(settings.save, "", "auto", 0)
         chosen = {"MASK": str(self.mask)}
         for newer, word, missing, known in (
-            ("- texture:", "texture", ["texture"], ["mean", "sample"]),
-            ("--write <W>", "--write", ["texture", "sample"], ["mean"]),
+            ("--write=texture", "texture", ["texture"], ["mean", "sample"]),
+            ("--write", "--write", ["texture", "sample"], ["mean"]),
         ):
             older = harness.older_program(self.folder, newer, word)
             settings.save(older, "auto", 0)
