@@ -1,7 +1,7 @@
 # unclouded: `make` lists what can be made.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench install-deps lint build plugin qgis-test web web-dist
+.PHONY: help demo check test bench install-deps lint build plugin qgis-test web web-dist
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -15,6 +15,9 @@ build: ## build the program for this machine, with GPU support: target/release/u
 
 plugin: ## build dist/unclouded_qgis.zip, the QGIS plugin with the program inside ('Install from ZIP')
 	@.ci/plugin
+
+check: ## the quick lane: format, lint, the tests of the core and of the program (a few minutes once built)
+	@.ci/check
 
 test: ## everything that must pass: format, lint, tests, Python checks, QGIS plugin, browser page
 	@.ci/test
