@@ -1,5 +1,8 @@
 //! Guidance towards a class: denoisers around a denoiser, so that every sampler can use them.
 //!
+//! `generate --guidance` reaches [`ClassifierFree`]; `ClassifierGuided` is library only, since no
+//! face has a classifier of noisy images.
+//!
 //! Both move the x0 estimate. Since `eps = (x - alpha x0) / sigma`, what the papers write for eps
 //! or for the score is an affine change of the estimate: adding `g` to the score of x adds
 //! `sigma² / alpha g` to x0.

@@ -4,6 +4,9 @@
 //! For `y = x / alpha` and `u = ln(sigma / alpha)` the ODE is `dy/du = y - x0(y)`, whose
 //! divergence is `D - tr J` with the Jacobian J of the x0 estimate. From the data up to pure
 //! noise, `ln p(y) = ln p_noise(y_end) + integral of (D - tr J) du`.
+//!
+//! Library only: no face asks for densities. Kept, since comparing models by them is research that
+//! this crate is to serve, and it is compared with its reference.
 
 use burn::tensor::Tensor;
 

@@ -6,6 +6,9 @@
 //! of [`Prediction::Eps`](super::prediction::Prediction::Eps) on the levels of
 //! [`Schedule::Geometric`](super::schedule::Schedule::Geometric); (4) the step size of Langevin
 //! dynamics, [`step_size`]; (5) the moving average of the weights, which training always keeps.
+//!
+//! Of these only the step size is reached by a face, through the sampler `annealed-langevin`; the
+//! others choose the numbers of a recipe.
 
 use super::loss::normal_cdf;
 

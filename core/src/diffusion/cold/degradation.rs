@@ -46,7 +46,8 @@ impl Degradation for Blurred {
 }
 
 /// A hole that grows from the middle: multiplied with `1 - Gaussian` of a variance that grows with
-/// every step, the peak of each 1 (1, 1.1, 1.2, ... square pixels, as in the paper).
+/// every step, the peak of each 1 (1, 1.1, 1.2, ... square pixels, as in the paper). Library only, to
+/// compare with the paper: recipes and faces have holes of any form, [`Growing`](super::Growing).
 pub struct Masked(Vec<Tensor<4>>);
 
 impl Masked {

@@ -16,6 +16,10 @@
 //!
 //! All act on x in whatever units the denoiser has, with variance-preserving and
 //! variance-exploding levels alike.
+//!
+//! `restore --method` reaches [`Summation`], [`RangeNull`] and `dps`. The others are library only:
+//! for a mask without noise in y they are no better, and they are kept for operators that no face
+//! has yet (blur, block means), where they are.
 
 mod ddnm;
 mod ddrm;
