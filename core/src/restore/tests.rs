@@ -393,6 +393,8 @@ fn what_cannot_be_filled_is_said() {
     assert!(error.to_string().contains("got 4"), "{error}");
     let error = refused(&|_, settings| settings.model_bands = vec![0, 1]);
     assert_eq!(error.hint(), Some(Hint::NameBands), "{error}");
+    let error = refused(&|_, settings| settings.reflectance_scale = Some(-3.0));
+    assert!(error.to_string().ends_with("got -3"), "{error}");
     let error = refused(&|_, settings| settings.samples = 0);
     assert!(
         matches!(

@@ -124,6 +124,15 @@ fn with_a_reference_there_is_nothing_to_texture() {
     source = source.with_reference(&other, &seen);
     let mut sink = MemorySink::new(&scene.image);
     let go = &mut |_| ControlFlow::Continue(());
+    // A forecast promises the run's own errors.
+    let foreseen = forecast(&mut source, &model, &textured());
+    assert!(matches!(
+        foreseen,
+        Err(Error::Setting {
+            key: Key::Write,
+            ..
+        })
+    ));
     let outcome = restore(&mut source, &mut sink, &model, &textured(), go);
     assert!(matches!(
         outcome,
