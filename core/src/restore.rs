@@ -9,6 +9,7 @@
 mod bands;
 mod coarse;
 mod compose;
+mod ensemble;
 mod eta;
 mod forecast;
 mod group;

@@ -1,5 +1,6 @@
 //! Puts blended residuals onto the smooth fill, inside the holes only.
 
+use super::ensemble::moments;
 use super::view::View;
 use super::{FilledRows, Plan, RestoreSettings, SceneWindow, Written};
 use crate::raster::blend::Blended;
@@ -108,13 +109,4 @@ pub(super) fn compose(
             put(band, &|sample| sum(&|i| guide(sample, i)), unknown);
         }
     }
-}
-
-/// Mean and variance over the ensemble. Antithetic members fix the mean rather than estimate
-/// it, so no degree of freedom is lost: the divisor is n.
-pub(super) fn moments(samples: usize, of: &dyn Fn(usize) -> f32) -> (f32, f32) {
-    let n = samples as f32;
-    let mean = (0..samples).map(of).sum::<f32>() / n;
-    let variance = (0..samples).map(|s| (of(s) - mean).powi(2)).sum::<f32>() / n;
-    (mean, variance)
 }

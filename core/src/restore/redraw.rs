@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use super::ensemble::moments;
 use super::predict::{Tile, residuals};
 use super::{Progress, RestoreSettings, settings};
 use crate::error::{Error, Hint, Key, Result};
@@ -88,10 +89,8 @@ pub async fn redraw_async(
     for (slot, &band) in how.model_bands.iter().enumerate() {
         for i in (0..pixels).filter(|i| valid.data[*i]) {
             let member = |s: usize| residual[(s * bands + slot) * pixels + i];
-            let n = how.samples as f32;
-            let average = (0..how.samples).map(member).sum::<f32>() / n;
-            let off = (0..how.samples).map(|s| (member(s) - average).powi(2));
-            let variance = off.sum::<f32>() / n * model.card.uncertainty_factor.powi(2);
+            let (average, variance) = moments(how.samples, &member);
+            let variance = variance * model.card.uncertainty_factor.powi(2);
             mean.band_mut(band)[i] = known.band(slot)[i] + average;
             std.band_mut(band)[i] = variance.sqrt();
         }

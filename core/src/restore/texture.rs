@@ -4,6 +4,7 @@
 //! where a run was interrupted. Two draws of the same ground differ, and their mean would be
 //! smooth again: tiles are not blended over their overlap but joined in its middle.
 
+use super::ensemble::moments;
 use super::{Plan, RestoreSettings, Written, tiles_in_flight};
 use crate::model::Defaults;
 use crate::raster::blend::Blender;
@@ -122,7 +123,7 @@ impl Textures {
                     continue;
                 }
                 let member = |s: usize| planes[(s * bands + band) * tile.pixels() + index];
-                let (mean, variance) = super::compose::moments(samples, &member);
+                let (mean, variance) = moments(samples, &member);
                 let variance = variance * plan.uncertainty_factor.powi(2);
                 estimate.band_mut(band)[to] += mean;
                 let known = &mut spread.band_mut(band)[to];

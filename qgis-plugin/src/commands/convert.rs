@@ -1,6 +1,5 @@
 //! `unclouded convert`: a model in the format of another program.
 
-use std::fs;
 use std::path::Path;
 
 use serde_json::json;
@@ -9,7 +8,7 @@ use unclouded_core::model::interop::{diffusers, onnx};
 use crate::cli::ConvertArgs;
 use crate::device::{self, DeviceChoice};
 use crate::failure::{Failure, Result};
-use crate::gdal_io::pending::{self, PendingFile};
+use crate::gdal_io::pending;
 use crate::models::{Checkpoint, diffusers_folder};
 use crate::progress::Reporter;
 
@@ -50,15 +49,7 @@ pub fn run(args: &ConvertArgs, reporter: &mut Reporter) -> Result<()> {
                 "only this program's own network is written as ONNX; for others use their own tools",
             ));
         }
-        Format::Onnx => {
-            let bytes = onnx::export(&model)?;
-            let file = PendingFile::new(&args.output, args.overwrite)?;
-            fs::write(file.path(), bytes).map_err(|error| {
-                Failure::failed(format!("cannot write {} ({error})", args.output.display()))
-                    .hint("is there room on the disk, and may you write there?")
-            })?;
-            file.commit()?;
-        }
+        Format::Onnx => pending::write(&args.output, args.overwrite, &onnx::export(&model)?)?,
         Format::Diffusers => diffusers_folder::write(&args.output, &diffusers::files(&model)?)?,
     }
     let text = format!("{}: written", args.output.display());

@@ -149,9 +149,9 @@ impl Drop for PendingFile {
 /// Writes a whole file; an older one stays until the new one is complete.
 ///
 /// # Errors
-/// Exit 1 if the disk refuses.
-pub fn write(target: &Path, bytes: &[u8]) -> Result<()> {
-    let file = PendingFile::new(target, true)?;
+/// Exit 1 if the disk refuses, exit 2 if there is an older one and `overwrite` is not set.
+pub fn write(target: &Path, overwrite: bool, bytes: &[u8]) -> Result<()> {
+    let file = PendingFile::new(target, overwrite)?;
     fs::write(file.path(), bytes).map_err(|error| {
         Failure::failed(format!("cannot write {} ({error})", target.display()))
             .hint("is there room on the disk, and may you write there?")
@@ -209,7 +209,7 @@ mod tests {
             let about = fs::metadata(folder.path().join(name)).expect("a file");
             about.permissions().mode() & 0o777
         };
-        write(&folder.path().join("ours"), b"ours").expect("written");
+        write(&folder.path().join("ours"), false, b"ours").expect("written");
         File::create(folder.path().join("plain")).expect("created");
         assert_eq!(mode("ours"), mode("plain"));
         // Another umask than the usual one, set for a process of its own.

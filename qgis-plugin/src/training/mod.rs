@@ -328,7 +328,7 @@ impl<'a> Run<'a> {
         };
         state.save(&self.config.output.dir.join("state.safetensors"))?;
         let bytes = model::to_bytes(&self.card(), &ema, Storage::F16)?;
-        pending::write(&self.checkpoint_path(), &bytes)
+        pending::write(&self.checkpoint_path(), true, &bytes)
     }
 
     fn card(&self) -> ModelCard {

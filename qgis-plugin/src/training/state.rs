@@ -94,7 +94,11 @@ impl State {
                 self.recipe.unwrap_or_default().to_string(),
             ),
         ]);
-        pending::write(path, &params::to_bytes(&arrays, metadata, Storage::F32)?)
+        pending::write(
+            path,
+            true,
+            &params::to_bytes(&arrays, metadata, Storage::F32)?,
+        )
     }
 
     /// Reads a state.

@@ -258,14 +258,14 @@ pub fn sample_with(
     noise: &mut dyn NoiseSource,
     on_step: &mut OnStep,
 ) -> Result<Tensor<4>> {
-    let walk = Walk {
+    let mut walk = Walk {
         denoiser,
         levels,
         options,
         noise,
         on_step,
     };
-    sampler.run(&mut { walk }, x)
+    sampler.run(&mut walk, x)
 }
 
 impl Sampler {
