@@ -47,6 +47,7 @@ RESTORES = {
         ["--write", "texture", "--samples", "2", "--steps", "1"],
     ),
     "13 bands, fast": ("{scene}", ["--quality", "fast"]),
+    "13 bands, default, another date": ("{scene}", ["--reference", "{other}"]),
     "13 bands, another date": (
         "{scene}",
         ["--reference", "{other}", "--samples", "2", "--steps", "2"],
@@ -100,6 +101,7 @@ licence = 'CC-BY-SA-4.0'
 base_channels = 8
 multipliers = [1, 2]
 blocks_per_level = 1
+{model}
 [diffusion]
 {diffusion}
 [train]
@@ -117,9 +119,19 @@ dir = '{name}'
 name = '{name}'
 """
 TRAININGS = {
-    "guided": ("[hints]\nreference = 0.3\ncoarse = 0.3", "conditioning = 'guided'"),
+    "guided": (
+        "[hints]\nreference = 0.3\ncoarse = 0.3",
+        "",
+        "conditioning = 'guided'",
+    ),
+    "direct": (
+        "[hints]\nreference = 0.3",
+        "spread = true",
+        "conditioning = 'guided'\ndirect = 0.5",
+    ),
     "cold": (
         "[task]\nname = 'cold-diffusion'\ndegradation = 'mask'\nsteps = 4",
+        "",
         "conditioning = 'none'\nprediction = 'x0'",
     ),
 }
@@ -196,10 +208,11 @@ def run(program):
         folder = Path(made)
         files = inputs(folder)
         common = ["--seed", "5", "--device", "cpu"]
-        for name, (task, diffusion) in TRAININGS.items():
+        for name, (task, model, diffusion) in TRAININGS.items():
             recipe = folder / f"{name}.toml"
             recipe.write_text(
-                RECIPE.format(name=name, task=task, diffusion=diffusion), "utf-8"
+                RECIPE.format(name=name, task=task, model=model, diffusion=diffusion),
+                "utf-8",
             )
             call(program, "train", recipe, "--device", "cpu", "--progress", "none")
             files[name] = str(folder / name / f"{name}.safetensors")

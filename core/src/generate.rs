@@ -260,7 +260,7 @@ fn images(
     let network = |class: Option<usize>| NetworkDenoiser {
         class: class.map(|class| Tensor::<1, Int>::full([batch], class as i64, device)),
         vector: vector.clone(),
-        ..NetworkDenoiser::new(&*model.network, model.card.prediction)
+        ..model.denoiser()
     };
     let conditional = network(settings.class);
     let free = settings

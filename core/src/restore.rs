@@ -45,7 +45,7 @@ pub use redraw::redraw;
 pub use redraw::redraw_async;
 pub use scratch::{MemoryScratch, Scratch};
 pub use segments::{tiles_in_flight, widest_segment_px};
-pub use settings::{Quality, RestoreSettings, Subject, Wish, Written};
+pub use settings::{Effort, Quality, RestoreSettings, Subject, Wish, Written};
 pub use texture::{texture_bytes, usual_tile_px};
 
 use crate::error::Result;
@@ -105,7 +105,7 @@ pub fn pass_through(
         summary.valid_px += read.valid.count();
         recalled = recalled && sink.recall(window)?;
         if !recalled {
-            sink.write(compose::as_read(window, read, settings.samples))?;
+            sink.write(compose::as_read(window, read, settings.has_spread()))?;
         }
     }
     Ok(summary)
@@ -190,7 +190,7 @@ pub async fn restore_async(
         // Without a full brightness the scene's own contrast sets the floor: neither its unit nor
         // an outlier matters.
         full: settings.reflectance_scale.unwrap_or(survey.contrast),
-        uncertainty_factor: model.card.uncertainty_factor,
+        uncertainty_factor: settings.spread_factor(&model.card),
     };
     let first_member = RestoreSettings {
         written: Written::Sample,
@@ -203,12 +203,13 @@ pub async fn restore_async(
             true => None,
             false => {
                 let read = source.read(finished)?;
-                let rows = compose::as_read(finished, read, settings.samples);
+                let rows = compose::as_read(finished, read, settings.has_spread());
                 meter.copied(finished.pixels())?;
                 Some(rows)
             }
         };
-        let mut sample = rows.clone().filter(|_| sink.wants_sample());
+        let drawn = !settings.says_spread() && sink.wants_sample();
+        let mut sample = rows.clone().filter(|_| drawn);
         for segments in segments::groups(&survey.tiles(&tiling, row), fill::REACH_PX + reach_px) {
             let textured = in_flight.textures.is_some();
             let group = Group::read(source, &segments, finished, &plan, textured, &mut meter)?;
@@ -271,6 +272,6 @@ struct Plan<'a> {
     space: Space,
     /// Full brightness, scene units.
     full: f32,
-    /// What the ensemble's standard deviation is multiplied with.
+    /// What the ensemble's standard deviation, or the network's own, is multiplied with.
     uncertainty_factor: f32,
 }

@@ -281,7 +281,7 @@ pub struct RestoreArgs {
     )]
     pub bands: Option<Vec<usize>>,
 
-    /// Also write the standard deviation of the samples, in the scene's units
+    /// Also write the standard deviation of the fill, in the scene's units
     #[arg(long, value_name = "U.tif", help_heading = "More outputs")]
     pub uncertainty: Option<PathBuf>,
 
@@ -372,9 +372,11 @@ pub struct RunArgs {
     )]
     pub write: WriteChoice,
 
-    /// Steps and samples at once, from preview to best
+    /// How much computing goes into a fill [default: balanced]
     ///
-    /// --steps and --samples go before it.
+    /// Of a model without a direct estimate fast is 4 samples of 1 step, and balanced what its card
+    /// says. --steps, --sampler, --write sample and more than 8 --samples mean samples of the
+    /// diffusion, whatever the quality.
     #[arg(long, value_enum, value_name = "Q", help_heading = "Model")]
     pub quality: Option<QualityChoice>,
 
@@ -382,9 +384,11 @@ pub struct RunArgs {
     #[arg(long, value_name = "S", long_help = samplers(), help_heading = "Model")]
     pub sampler: Option<String>,
 
-    /// How to fill: concat, sum, repaint, ddnm, dps or cold [default: what the model was made for]
+    /// How to fill: direct, concat, sum, repaint, ddnm, dps or cold [default: as the quality says]
     ///
-    /// concat is for models trained to see the scene. The others fill with an unconditional model:
+    /// direct takes one call of a model that learnt it, which estimates the mean of all fills and how
+    /// far that may err; --samples turned tiles are averaged, at most 8. concat draws samples from
+    /// models trained to see the scene. The others fill with an unconditional model:
     /// sum and ddnm replace the visible pixels at every step, repaint also walks back and
     /// forth (better, and several times slower), dps follows the gradient of the misfit (two to
     /// three times slower a step, of which it needs hundreds). repaint and dps have their own
@@ -398,9 +402,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", help_heading = "Model")]
     pub steps: Option<usize>,
 
-    /// Draw this many fills; their mean is written
+    /// Take this many fills; their mean is written
     ///
-    /// More samples lower the error and take proportionally longer.
+    /// More lower the error and take proportionally longer.
     #[arg(long, value_name = "N", help_heading = "Model")]
     pub samples: Option<usize>,
 

@@ -219,7 +219,8 @@ pub struct StepConfig {
     /// Decay of the moving average of the weights, warmed up as (1 + n) / (10 + n).
     #[serde(default = "default_ema_decay")]
     pub ema_decay: f64,
-    /// Checkpoint whose weights the run starts from; input channels it lacks start at zero.
+    /// Checkpoint whose weights the run starts from; bands and other channels it lacks start at
+    /// zero.
     #[serde(default)]
     pub init: Option<PathBuf>,
     /// Seed of weights, tile order, masks, augmentation and noise.
@@ -237,6 +238,9 @@ pub struct StepConfig {
     /// Steps between checkpoints.
     #[serde(default = "default_checkpoint_every")]
     pub checkpoint_every: u64,
+    /// Minutes after which a checkpoint is written at the latest; 0 leaves it to the steps.
+    #[serde(default = "default_checkpoint_minutes")]
+    pub checkpoint_minutes: f64,
 }
 
 /// `[output]`: where results go and what the model is called.
@@ -287,6 +291,9 @@ fn default_validate_tiles() -> usize {
 }
 fn default_checkpoint_every() -> u64 {
     500
+}
+fn default_checkpoint_minutes() -> f64 {
+    10.0
 }
 
 impl TrainConfig {

@@ -117,17 +117,6 @@ def _settings(algorithm, parameters, context, program, scene):
             return tr(
                 "Band {band} does not exist: the scene has bands 1 to {count}."
             ).format(band=band, count=scene.bandCount())
-    if wanted(parameters.get("UNCERTAINTY"), context) and (
-        algorithm.is_set(parameters, "SAMPLES")
-        and algorithm.parameterAsInt(parameters, "SAMPLES", context) < 2
-    ):
-        return (
-            tr(
-                "The uncertainty is the spread of several samples, and there is only one."
-            )
-            + "\n"
-            + tr("Hint: set the samples to 4 or more, or skip the output Uncertainty.")
-        )
     if algorithm.is_set(parameters, "TILE") and algorithm.is_set(parameters, "OVERLAP"):
         tile = algorithm.parameterAsInt(parameters, "TILE", context)
         if algorithm.parameterAsInt(parameters, "OVERLAP", context) >= tile:

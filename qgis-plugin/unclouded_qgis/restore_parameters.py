@@ -53,7 +53,7 @@ SAMPLERS = (
     "lcm",
     "consistency",
 )
-METHODS = ("concat", "sum", "repaint", "ddnm", "dps", "cold")
+METHODS = ("direct", "concat", "sum", "repaint", "ddnm", "dps", "cold")
 
 
 class RestoreParameters(UncloudedAlgorithm):
@@ -168,14 +168,14 @@ class RestoreParameters(UncloudedAlgorithm):
             "QUALITY",
             tr("Quality"),
             [
-                ("fast", tr("fast: a first look; its uncertainty is too small")),
-                ("balanced", tr("balanced")),
-                ("best", tr("best: more samples, slower")),
+                ("fast", tr("fast: one estimate")),
+                ("balanced", tr("balanced: the mean of two")),
+                ("best", tr("best: the mean of eight")),
             ],
             tr(
-                "How many samples are drawn and how carefully. The uncertainty of «fast» is "
-                "not calibrated: the truth is off by more than it says. Samples and steps "
-                "below override the quality."
+                "How a tile is filled. One call of the network estimates the mean of all fills and "
+                "how far it may err; balanced takes the mean of two, between which the tile is "
+                "turned; best turns it all eight ways. Samples and steps below override the quality."
             ),
             default=1,
             advanced=True,
@@ -226,9 +226,9 @@ class RestoreParameters(UncloudedAlgorithm):
             "SAMPLES",
             tr("Samples"),
             tr(
-                "How many fills are drawn; their mean is the result, unless another is chosen "
-                "above, and their spread the uncertainty. More lower the error and take "
-                "proportionally longer. Not set: as the quality says."
+                "How many fills are taken; their mean is the result, unless another is chosen "
+                "above. More lower the error and take proportionally longer; more than 8 are "
+                "drawn as samples. Not set: as the quality says."
             ),
             1,
             1024,
@@ -254,10 +254,10 @@ class RestoreParameters(UncloudedAlgorithm):
         self.add_choice(
             "METHOD",
             tr("Method of filling"),
-            [(UNSET, tr("what the model was made for"))]
-            + [(name, name) for name in METHODS],
+            [(UNSET, tr("as the quality says"))] + [(name, name) for name in METHODS],
             tr(
-                "concat is for models trained to see the scene. The others fill with an "
+                "direct estimates the mean of all fills at once. concat draws samples from models "
+                "trained to see the scene. The others fill with an "
                 "unconditional model: sum and ddnm replace the visible pixels at every step, "
                 "repaint also walks back and forth, dps follows the gradient of the misfit. "
                 "repaint and dps need many more steps and have a sampler of their own. cold is "
@@ -302,9 +302,8 @@ class RestoreParameters(UncloudedAlgorithm):
                 "UNCERTAINTY", tr("Uncertainty"), optional=True, createByDefault=True
             ),
             tr(
-                "The standard deviation of the samples in the scene's units, a band for each "
-                "band: where it is high the model was guessing. 0 where a pixel was observed. "
-                "Needs two samples or more."
+                "The standard deviation of the fill in the scene's units, a band for each band: "
+                "where it is high the model was guessing. 0 where a pixel was observed."
             ),
         )
         self.add(

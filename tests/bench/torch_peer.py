@@ -56,7 +56,8 @@ class Peer:
         sigma = torch.ones(batch, 1, 1, 1)
         start = time.perf_counter()
         x = torch.cat([(clean + sigma * noise) * 0.7, extra], 1)
-        loss = (net(x, torch.zeros(batch)) - clean).square().mean()
+        predicted = net(x, torch.zeros(batch))[:, :bands]
+        loss = (predicted - clean).square().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         loss.item()

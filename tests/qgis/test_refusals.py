@@ -51,7 +51,9 @@ class Refusals(InputCase):
         self.refused("GROW now, and counts metres", DILATE=3, **mask)
         if not harness.has("restore", "--offset"):
             self.refused("newer unclouded", OFFSET="-1000", **mask)
-        self.refused("only one", UNCERTAINTY=str(self.folder / "u.tif"), **mask)
+        # How many samples an uncertainty needs the program knows, and says.
+        with self.assertRaisesRegex(QgsProcessingException, "at least 2"):
+            self.run_it(UNCERTAINTY=str(self.folder / "u.tif"), **mask)
         self.refused("smaller than the tiles", TILE=64, OVERLAP=64, **mask)
         self.refused(".tif", OUTPUT=str(self.folder / "nie.jpg"), **mask)
         same = str(self.folder / "gleich.tif")

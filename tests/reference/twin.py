@@ -23,6 +23,8 @@ DEFAULTS = {
     "middle_attention": False,
     "stem": 1,
     "classes": None,
+    "learned_variance": False,
+    "spread": False,
 }
 
 
@@ -192,7 +194,8 @@ class UNet(nn.Module):
             up.append(Level(blocks, double=conv(n, n)) if level else Level(blocks))
         self.up = nn.ModuleList(up)
         self.norm_out = GroupNorm(first)
-        self.conv_out = zeroed(conv(first, c["bands"] * shuffle))
+        outputs = c["bands"] * (1 + (c["learned_variance"] or c["spread"]))
+        self.conv_out = zeroed(conv(first, outputs * shuffle))
 
     def forward(self, x, c_noise, label=None):
         """x: [batch, bands + conditioning_bands, height, width], c_noise, label: [batch]."""

@@ -85,6 +85,7 @@ fn memory_grows_with_the_batch_and_not_with_the_steps() {
         mask: None,
         class: None,
         vector: None,
+        spread: false,
     };
     println!("before: {:.0} MB", status("VmRSS"));
     let mut few = 0.0;

@@ -39,6 +39,7 @@ fn run(name: &str, device: &Device) -> Vec<f32> {
         mask: None,
         class: None,
         vector: None,
+        spread: false,
     };
     let level = NoiseLevel {
         alpha: 1.0,

@@ -410,6 +410,7 @@ fn over_a_network(kind: &'static str, name: &str) {
         mask: None,
         class: None,
         vector: None,
+        spread: false,
     });
     Bench {
         arrays: SafeTensors::deserialize(&file).unwrap(),

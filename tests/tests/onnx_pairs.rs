@@ -98,6 +98,7 @@ fn write_pair(folder: &Path, model: &Model, height: usize, width: usize) {
                 .classes
                 .map(|_| Tensor::<1, Int>::full([1], label as i64, device)),
             vector: None,
+            spread: false,
         };
         let x = item("x", i).unwrap();
         denoised.extend(denoiser.denoise(x, level(i)).into_data().iter::<f32>());

@@ -27,8 +27,8 @@ export interface RestoreOptions {
   write?: "mean" | "sample" | "texture";
   /** Any of the core's samplers by name, e.g. "dpmpp-2m", "heun", "ddim". */
   sampler?: string;
-  /** How much time it may take: "preview", "fast", "standard", "balanced" or "best"; steps and
-   * samples go before it. */
+  /** How much time it may take: "fast", "balanced" or "best"; steps and samples
+   * go before it. */
   quality?: string;
   /** Side of a tile, pixels. Default the model's, for a texture larger. */
   tilePx?: number;

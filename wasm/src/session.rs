@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use js_sys::Function;
 use unclouded_core::kernels::self_test;
 use unclouded_core::model::Model;
-use unclouded_core::restore::{MemorySource, Provenance, restore_async};
+use unclouded_core::restore::{MemorySource, Provenance, Quality, restore_async};
 use wasm_bindgen::prelude::*;
 
 use crate::failure::{failure, from_core};
@@ -34,7 +34,9 @@ export interface LoadedModel {
   name: string; description: string; sha256: string;
   /** What its bands are, in order. */
   bands: string[];
-  steps: number; samples: number; tilePx: number; overlapPx: number;
+  tilePx: number; overlapPx: number;
+  /** What each level of quality means for it, the fastest first. */
+  qualities: { name: string; method: string; steps: number; samples: number }[];
 }
 "#;
 
@@ -105,10 +107,17 @@ impl Session {
             "description": card.description,
             "sha256": model.sha256,
             "bands": card.bands,
-            "steps": card.defaults.steps,
-            "samples": card.defaults.samples,
             "tilePx": card.defaults.tile_px,
             "overlapPx": card.defaults.overlap_px,
+            "qualities": Quality::ALL.map(|level| {
+                let effort = level.effort(card);
+                serde_json::json!({
+                    "name": level.name(),
+                    "method": effort.method.name(),
+                    "steps": effort.steps,
+                    "samples": effort.samples,
+                })
+            }),
         });
         let about = js_sys::JSON::parse(&about.to_string())?;
         self.model = Some(model);
@@ -152,7 +161,7 @@ impl Session {
         if let Some((other, observed)) = &reference {
             source = source.with_reference(other, observed);
         }
-        let mut sink = PageSink::new(&image, settings.samples > 1, on_preview);
+        let mut sink = PageSink::new(&image, settings.has_spread(), on_preview);
         let mut progress = |at: unclouded_core::restore::Progress| {
             let (done, total) = (
                 JsValue::from(at.done as f64),

@@ -56,7 +56,7 @@ const assets = {
   model: {
     url: model,
     bytes: weights.length,
-    card: { name: card.name, description: card.description, bands: card.bands, steps: card.defaults.steps, samples: card.defaults.samples },
+    card: { name: card.name, description: card.description, bands: card.bands },
   },
   sample: { scene: `sample/${SCENE}`, mask: `sample/${MASK}`, other: `sample/${OTHER}`, bytes: [SCENE, MASK, OTHER].reduce((sum, name) => sum + size(`sample/${name}`), 0) },
   page: { bytes: 0 },

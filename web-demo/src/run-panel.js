@@ -3,24 +3,28 @@
 import { app, drawn, mask, refresh, scenes, viewer } from "./app.js";
 import { guessBands } from "./bands.js";
 import { $, complain, number, save, say } from "./page.js";
-import { QUALITY } from "./quality.js";
 import { toRgba } from "./render.js";
 import { listBands, redraw } from "./scene-panel.js";
 
-/** Puts steps and samples of the chosen quality into their fields. */
+/** Puts steps and samples of the chosen quality into their fields, as far as the model is known. */
 export function applyQuality() {
-  const preset = QUALITY[$("quality").value];
-  if (!preset) return;
-  $("steps").value = preset.steps ?? app.model.steps ?? 4;
-  $("samples").value = preset.samples ?? app.model.samples ?? 4;
+  const level = $("quality").value;
+  if (level === "own") return;
+  const effort = app.model.qualities?.find(({ name }) => name === level);
+  for (const what of ["steps", "samples"]) $(what).value = effort?.[what] ?? "";
+}
+
+/** What a run is asked for: a level of quality, or one's own steps and samples. */
+function effort() {
+  const level = $("quality").value;
+  return level === "own" ? { steps: number("steps", 4), samples: number("samples", 4) } : { quality: level };
 }
 
 /** A model was loaded: its bands and defaults take effect. */
 export async function adopt(loaded) {
   const rebanded = loaded.bands.join() !== app.model.bands.join();
-  const another = loaded.name !== app.model.name;
   app.model = loaded;
-  if (another) applyQuality();
+  applyQuality();
   if (rebanded && app.scene) {
     app.bands = guessBands(app.scene, loaded.bands.length);
     listBands();
@@ -63,7 +67,7 @@ export async function run() {
   try {
     say("Loading the model…");
     await adopt(await app.engine.load());
-    const options = { modelBands: modelBands(), write: $("write").value, seed: number("seed", 1), steps: number("steps", 4), samples: number("samples", 4) };
+    const options = { modelBands: modelBands(), write: $("write").value, seed: number("seed", 1), ...effort() };
     const job = async () => {
       maskState = mask.state;
       const input = await scenes.call("job", { mask: mask.flags, clouds: app.other?.clouds });

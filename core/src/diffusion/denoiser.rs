@@ -29,6 +29,14 @@ impl NoiseLevel {
         timestep: 0.0,
     };
 
+    /// Nothing of the image is left. The best estimate is then the mean of all images that fit
+    /// what the network is conditioned on, in one call: the direct estimate. x does not matter.
+    pub const INFINITE: NoiseLevel = NoiseLevel {
+        alpha: 1.0,
+        sigma: f64::INFINITY,
+        timestep: 0.0,
+    };
+
     /// Noise relative to signal, `sigma / alpha`: the sigma of Karras et al. 2022.
     pub fn relative_sigma(&self) -> f64 {
         self.sigma / self.alpha

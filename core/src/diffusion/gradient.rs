@@ -123,6 +123,7 @@ mod tests {
                 mask: None,
                 class: None,
                 vector: None,
+                spread: false,
             };
             let (x, v) = (random(1, [2, 3, 16, 16]), random(2, [2, 3, 16, 16]));
             let (denoised, gradient) = pullback(&denoiser, x.clone(), level, &|_| v.clone());

@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::denoiser::NoiseLevel;
 
+/// What an EDM network is told at infinite noise: ln(sigma) / 4 of a level far above those that
+/// schedules begin with, and no farther than the network's features of it are smooth.
+const INFINITE_NOISE: f64 = 2.0;
+
 /// What the network's output F means; stored in the model card as `"eps"`, `"x0"`, `"v"` or
 /// `{"edm": {"sigma_data": 0.5}}`.
 ///
@@ -46,8 +50,9 @@ impl Prediction {
     ///
     /// On a variance-preserving level a network that predicts eps, x0 or v sees x itself and
     /// the timestep. EDM sees `x / alpha` in its own scaling and a quarter of the logarithm of
-    /// `sigma / alpha`. `level.alpha` and `level.sigma` must be above 0: nothing is left to
-    /// predict of a clean image.
+    /// `sigma / alpha`, at [infinite noise](NoiseLevel::INFINITE) too, which the others do not
+    /// know. `level.alpha` and `level.sigma` must be above 0: nothing is left to predict of a
+    /// clean image.
     pub fn scaling(&self, level: NoiseLevel) -> Scaling {
         let NoiseLevel {
             alpha,
@@ -74,6 +79,12 @@ impl Prediction {
                 c_out: -sigma / norm,
                 c_noise: timestep,
             },
+            Prediction::Edm { sigma_data } if sigma.is_infinite() => Scaling {
+                c_in: 0.0,
+                c_skip: 0.0,
+                c_out: sigma_data,
+                c_noise: INFINITE_NOISE,
+            },
             Prediction::Edm { sigma_data } => {
                 let sigma = level.relative_sigma();
                 let norm = sigma.hypot(sigma_data);
@@ -94,6 +105,7 @@ impl Prediction {
             Prediction::Eps => (0.0, 1.0),
             Prediction::X0 => (1.0, 0.0),
             Prediction::V => (-level.sigma / norm, level.alpha / norm),
+            Prediction::Edm { sigma_data } if level.sigma.is_infinite() => (1.0 / sigma_data, 0.0),
             Prediction::Edm { sigma_data } => {
                 // (x0 - c_skip x) / c_out with x = x0 + sigma n
                 let sigma = level.relative_sigma();

@@ -3,9 +3,10 @@
 //! A network is anything that is a [`Network`]: our own U-Net, or one that was built elsewhere
 //! ([`crate::network::diffusers`]).
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 
 use crate::diffusion::denoiser::{Denoiser, NoiseLevel};
+use crate::diffusion::loss::spread;
 use crate::diffusion::prediction::{Prediction, split_variance};
 use crate::network::{Inputs, Network};
 
@@ -24,6 +25,8 @@ pub struct NetworkDenoiser<'a> {
     pub class: Option<Tensor<1, Int>>,
     /// An embedding of the image, `[length]`, the same for the whole batch.
     pub vector: Option<Tensor<1>>,
+    /// Whether what the network says besides is the spread of its direct estimate.
+    pub spread: bool,
 }
 
 impl<'a> NetworkDenoiser<'a> {
@@ -36,20 +39,28 @@ impl<'a> NetworkDenoiser<'a> {
             mask: None,
             class: None,
             vector: None,
+            spread: false,
         }
     }
-}
 
-impl Denoiser for NetworkDenoiser<'_> {
-    fn denoise(&self, x: Tensor<4>, level: NoiseLevel) -> Tensor<4> {
-        self.denoise_with_variance(x, level).0
+    /// The direct estimate, from no image at all: the mean of all that fit, and where the network
+    /// says it the standard deviation of what fits about it.
+    ///
+    /// # Shapes
+    /// - `size`: of the estimate, `[batch, bands, height, width]`
+    /// - output: both of that size
+    pub fn direct(&self, size: [usize; 4], device: &Device) -> (Tensor<4>, Option<Tensor<4>>) {
+        let nothing = Tensor::zeros(size, device);
+        let (mean, log_variance) = self.call(nothing, NoiseLevel::INFINITE);
+        let c_out = self.prediction.scaling(NoiseLevel::INFINITE).c_out;
+        let std = log_variance
+            .filter(|_| self.spread)
+            .map(|log| (spread::bounded(log) * 0.5).exp() * c_out);
+        (mean, std)
     }
 
-    fn denoise_with_variance(
-        &self,
-        x: Tensor<4>,
-        level: NoiseLevel,
-    ) -> (Tensor<4>, Option<Tensor<4>>) {
+    /// The x0 estimate, and what the network says besides.
+    fn call(&self, x: Tensor<4>, level: NoiseLevel) -> (Tensor<4>, Option<Tensor<4>>) {
         let s = self.prediction.scaling(level);
         let [batch, bands, ..] = x.dims();
         let device = x.device();
@@ -77,5 +88,20 @@ impl Denoiser for NetworkDenoiser<'_> {
             None => denoised,
         };
         (denoised, variance)
+    }
+}
+
+impl Denoiser for NetworkDenoiser<'_> {
+    fn denoise(&self, x: Tensor<4>, level: NoiseLevel) -> Tensor<4> {
+        self.call(x, level).0
+    }
+
+    fn denoise_with_variance(
+        &self,
+        x: Tensor<4>,
+        level: NoiseLevel,
+    ) -> (Tensor<4>, Option<Tensor<4>>) {
+        let (denoised, variance) = self.call(x, level);
+        (denoised, variance.filter(|_| !self.spread))
     }
 }

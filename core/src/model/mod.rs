@@ -25,6 +25,7 @@ pub use bundled::bundled;
 pub use card::{Brightness, CARD_FORMAT, Defaults, ModelCard, Stored, Training, TrainingData};
 pub use checkpoint::{sha256, to_bytes};
 pub use conditioning::Conditioning;
+use denoiser::NetworkDenoiser;
 use interop::diffusers::Foreign;
 pub use space::{Shown, Space};
 
@@ -44,6 +45,15 @@ pub struct Model {
 }
 
 impl Model {
+    /// Its network as a denoiser that is conditioned on nothing yet.
+    pub fn denoiser(&self) -> NetworkDenoiser<'_> {
+        let unet = self.card.architecture.unet();
+        NetworkDenoiser {
+            spread: unet.is_some_and(|unet| unet.spread),
+            ..NetworkDenoiser::new(&*self.network, self.card.prediction)
+        }
+    }
+
     /// The noise levels of a run of `steps` steps.
     ///
     /// # Errors

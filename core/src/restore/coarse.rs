@@ -202,10 +202,15 @@ pub(super) fn estimate<'a>(
             std: room()?,
             known: BitMask::new(height, width),
         };
-        // Always a mean: a single sample of colours this coarse strays far, and nothing nearby corrects it.
+        // Always a mean: a single sample of colours this coarse strays far, and nothing nearby
+        // corrects it. A direct estimate is one.
+        let samples = match settings.says_spread() {
+            true => settings.samples,
+            false => settings.samples.max(model.card.defaults.samples),
+        };
         let settings = RestoreSettings {
             model_bands: sources.to_vec(),
-            samples: settings.samples.max(model.card.defaults.samples),
+            samples,
             written: Written::Mean,
             ..settings.clone()
         };

@@ -36,11 +36,11 @@ impl Part {
 }
 
 /// Rows of the scene as read, to be filled by [`compose`].
-pub(super) fn as_read(window: Window, read: SceneWindow, samples: usize) -> FilledRows {
+pub(super) fn as_read(window: Window, read: SceneWindow, spread: bool) -> FilledRows {
     let image = read.image;
     FilledRows {
         window,
-        std: (samples > 1).then(|| Raster::new(image.bands, image.height, image.width)),
+        std: spread.then(|| Raster::new(image.bands, image.height, image.width)),
         image,
         filled: read.valid.and(&read.mask),
         valid: read.valid,
@@ -81,6 +81,11 @@ pub(super) fn compose(
             blended.values[(sample * g + i) * pixels + index] + change
         };
         let spread = |i: usize| spread.map_or(0.0, |spread| spread[at(i)]);
+        // What the network says itself: its bands err together, mostly in brightness.
+        let said = |i: usize| match settings.says_spread() {
+            true => blended.values[(samples * g + i) * pixels + index] * plan.uncertainty_factor,
+            false => 0.0,
+        };
         let mut put = |band: usize, of: &dyn Fn(usize) -> f32, unknown: f32| {
             let (mean, variance) = moments(samples, of);
             let variance = variance * plan.uncertainty_factor.powi(2);
@@ -88,7 +93,7 @@ pub(super) fn compose(
             let residual = match settings.written {
                 Written::Mean => mean,
                 Written::Sample => of(0),
-                Written::Texture => of(samples),
+                Written::Texture => of(settings.planes()),
             };
             image.data[band * all + to] = (part.smooth.data[at(band)] + residual).clamp(low, high);
             if let Some(std) = std {
@@ -96,7 +101,8 @@ pub(super) fn compose(
             }
         };
         for (i, &band) in plan.restored.bands.iter().enumerate() {
-            put(band, &|sample| guide(sample, i), spread(i).powi(2));
+            let unknown = spread(i).powi(2) + said(i).powi(2);
+            put(band, &|sample| guide(sample, i), unknown);
         }
         for (o, &band) in others.iter().enumerate() {
             let beta = &beta[o * g..][..g];
@@ -104,8 +110,8 @@ pub(super) fn compose(
                 let terms = beta.iter().enumerate();
                 terms.map(|(i, b)| b * of(i)).sum::<f32>()
             };
-            // The bands of a coarser estimate err together: its deviations add up.
-            let unknown = unexplained[o] + sum(&spread).powi(2);
+            // The bands of a coarser estimate err together, too: deviations add up.
+            let unknown = unexplained[o] + sum(&spread).powi(2) + sum(&said).powi(2);
             put(band, &|sample| sum(&|i| guide(sample, i)), unknown);
         }
     }

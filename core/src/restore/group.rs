@@ -63,7 +63,8 @@ impl Group {
     }
 
     /// Every member of every tile's ensemble, as residuals to the smooth fill in scene units:
-    /// `[samples, restored bands, height, width]` a tile.
+    /// `[members, restored bands, height, width]` a tile. Where the network says its own spread,
+    /// its standard deviation comes last, the mean over the members' variances.
     pub async fn ensembles(
         &self,
         (model, settings): (&Model, &RestoreSettings),
@@ -73,6 +74,8 @@ impl Group {
         meter: &mut Meter<'_>,
     ) -> Result<Vec<Vec<f32>>> {
         let mut ensembles: Vec<Vec<f32>> = vec![Vec::new(); self.tiles.len()];
+        let mut variances: Vec<Vec<f32>> = vec![Vec::new(); self.tiles.len()];
+        let share = 1.0 / settings.samples as f32;
         let jobs: Vec<(usize, u64)> = (0..self.tiles.len())
             .flat_map(|tile| (0..settings.samples as u64).map(move |sample| (tile, sample)))
             .collect();
@@ -81,20 +84,29 @@ impl Group {
             let items: Vec<(&Tile, u64)> = batch.iter().map(tile_of).collect();
             let keep_steps = sink.wants_previews() && batch.iter().any(|(_, sample)| *sample == 0);
             let on_step = &mut || meter.step(items.len());
-            let (predicted, estimates) =
-                residuals(model, settings, levels, &items, keep_steps, on_step).await?;
-            for (step, estimate) in estimates.iter().enumerate() {
+            let predicted = residuals(model, settings, levels, &items, keep_steps, on_step).await?;
+            for (step, estimate) in predicted.steps.iter().enumerate() {
                 let first_members = items.iter().zip(estimate).filter(|((_, s), _)| *s == 0);
                 for ((tile, _), residual) in first_members {
-                    let of = (step, estimates.len());
+                    let of = (step, predicted.steps.len());
                     sink.preview(plan.restored.preview(tile, residual, of));
                 }
             }
             Pause::new().await;
-            for (&(tile, _), residual) in batch.iter().zip(&predicted) {
-                let pixels = self.tiles[tile].window.pixels();
-                ensembles[tile].extend(plan.restored.fold(residual, pixels));
+            let pixels = |tile: usize| self.tiles[tile].window.pixels();
+            for (&(tile, _), residual) in batch.iter().zip(&predicted.residuals) {
+                ensembles[tile].extend(plan.restored.fold(residual, pixels(tile)));
             }
+            for (&(tile, _), spread) in batch.iter().zip(&predicted.spreads) {
+                let spread = plan.restored.fold(spread, pixels(tile));
+                let sum = &mut variances[tile];
+                sum.resize(spread.len(), 0.0);
+                let terms = sum.iter_mut().zip(&spread);
+                terms.for_each(|(sum, s)| *sum += share * s * s);
+            }
+        }
+        for (planes, variance) in ensembles.iter_mut().zip(&variances) {
+            planes.extend(variance.iter().map(|v| v.sqrt()));
         }
         Ok(ensembles)
     }

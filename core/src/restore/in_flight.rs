@@ -17,7 +17,7 @@ pub(super) struct InFlight {
 impl InFlight {
     /// For a scene of which `bands` are restored.
     pub fn new(tiling: &Tiling, settings: &RestoreSettings, bands: usize) -> Self {
-        let planes = settings.samples * bands;
+        let planes = settings.planes() * bands;
         let textured = settings.written == Written::Texture;
         Self {
             members: Blender::new(planes, tiling.width, settings.overlap_px),
@@ -25,7 +25,8 @@ impl InFlight {
         }
     }
 
-    /// Adds the ensemble of a tile, `[samples, bands, height, width]`.
+    /// Adds the ensemble of a tile, `[planes, bands, height, width]`, see
+    /// [`RestoreSettings::planes`].
     pub fn add(&mut self, tile: Window, planes: &[f32]) {
         self.members.add(tile, planes);
     }

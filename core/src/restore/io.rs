@@ -104,7 +104,7 @@ pub trait SceneSink {
     }
 
     /// Takes rows as they are with [`Written::Sample`](super::Written::Sample), whatever is
-    /// written: the first ensemble member in the holes. Called before [`write`](Self::write) for
+    /// written: the first ensemble member in the holes, where members are samples. Called before [`write`](Self::write) for
     /// the same rows.
     fn sample(&mut self, _window: Window, _image: Raster) -> Result<()> {
         Ok(())

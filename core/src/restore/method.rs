@@ -26,6 +26,9 @@ const DPS_TRAVEL: f64 = 1000.0;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
+    /// One call of a network that sees the filled image and the mask, and no noisy image: the mean
+    /// of all fills and its error ([`NoiseLevel::INFINITE`]).
+    Direct,
     /// A network that sees the filled image and the mask ([`Conditioning::Concat`]).
     Concat,
     /// Known pixels replace the state at every step ([`Summation`]).
@@ -44,7 +47,8 @@ pub enum Method {
 
 impl Method {
     /// All methods, in the order a user reads them.
-    pub const ALL: [Method; 6] = [
+    pub const ALL: [Method; 7] = [
+        Method::Direct,
         Method::Concat,
         Method::Sum,
         Method::Repaint,
@@ -56,6 +60,7 @@ impl Method {
     /// The name a user types.
     pub fn name(self) -> &'static str {
         match self {
+            Method::Direct => "direct",
             Method::Concat => "concat",
             Method::Sum => "sum",
             Method::Repaint => "repaint",
@@ -83,6 +88,7 @@ impl Method {
                 let (_, steps) = card.task.cold()?;
                 Some((card.defaults.sampler, 0.0, steps))
             }
+            Method::Direct => Some((card.defaults.sampler, 0.0, 1)),
             Method::Concat | Method::Sum => None,
             Method::Repaint => Some((Sampler::Ddpm, 1.0, 30)),
             // Wang et al. 2023: DDIM with eta 0.85 and 100 steps.
@@ -104,6 +110,18 @@ impl Method {
                 hint,
             })
         };
+        if self == Method::Direct {
+            return match card.direct_factor {
+                Some(_) => Ok(()),
+                None => fail(
+                    format!(
+                        "another than direct for {}, which did not learn it",
+                        card.name
+                    ),
+                    Hint::LeaveOut(Key::Method),
+                ),
+            };
+        }
         let conditional = card.conditioning != Conditioning::None;
         if conditional && self != Method::Concat {
             return fail(
@@ -204,7 +222,7 @@ pub(super) fn unconditional(
 ) -> Result<Tensor<4>> {
     let visible = known.mask.clone().neg() + 1.0;
     match settings.method.unwrap_or(Method::Sum) {
-        Method::Concat | Method::Sum | Method::Cold => {
+        Method::Direct | Method::Concat | Method::Sum | Method::Cold => {
             let summed = Summation {
                 inner: walk.denoiser,
                 known: known.image,

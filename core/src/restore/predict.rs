@@ -5,17 +5,17 @@ use std::ops::ControlFlow;
 use burn::tensor::{Tensor, TensorData};
 
 use super::RestoreSettings;
-use super::method;
+use super::method::{self, Method};
 use crate::diffusion::cold::{self, Degradation};
-use crate::diffusion::denoiser::{NoiseLevel, NoiseSource, OnStep};
+use crate::diffusion::denoiser::{NoiseLevel, NoiseSource, OnStep, proceed};
 use crate::diffusion::noise::SceneNoise;
 use crate::diffusion::repaint::Known;
 use crate::diffusion::sampler::{Options, Walk};
 use crate::error::{Error, Result};
 use crate::model::denoiser::NetworkDenoiser;
 use crate::model::{Conditioning, Model, Shown};
-use crate::raster::Window;
 use crate::raster::turn::{OF_A_RECTANGLE, OF_A_SQUARE, Turn, inverse, turned};
+use crate::raster::{Raster, Window};
 
 /// A tile ready for the network.
 #[derive(Debug, Clone)]
@@ -26,11 +26,18 @@ pub(super) struct Tile {
     pub shown: Shown,
 }
 
-/// Residuals to the smooth fill for a batch of (tile, ensemble member), each
-/// `[bands, height, width]` of its window in scene units.
-///
-/// With `keep_steps` also the sampler's estimates after every step, as `[step][item]`, in the same
-/// form; else no steps.
+/// What a batch of (tile, ensemble member) comes out as; every image is `[bands, height, width]` of
+/// its tile's window, in scene units.
+pub(super) struct Predicted {
+    /// The residual to the smooth fill of every item.
+    pub residuals: Vec<Vec<f32>>,
+    /// Its standard deviation as the network says it; nothing where it says none.
+    pub spreads: Vec<Vec<f32>>,
+    /// The sampler's estimates after every step, as `[step][item]`, where they were to be kept.
+    pub steps: Vec<Vec<Vec<f32>>>,
+}
+
+/// Fills a batch of (tile, ensemble member); with `keep_steps` the estimates of every step are kept.
 ///
 /// All tiles have one size. The result does not depend on how work is divided into batches,
 /// up to the rounding of the device.
@@ -45,11 +52,33 @@ pub(super) async fn residuals(
     items: &[(&Tile, u64)],
     keep_steps: bool,
     on_step: &mut dyn FnMut() -> ControlFlow<()>,
-) -> Result<(Vec<Vec<f32>>, Vec<Vec<Vec<f32>>>)> {
-    let Some((first, _)) = items.first() else {
-        return Ok((Vec::new(), Vec::new()));
+) -> Result<Predicted> {
+    let nothing = Predicted {
+        residuals: Vec::new(),
+        spreads: Vec::new(),
+        steps: Vec::new(),
     };
-    let batch = Batch::new(model, items, (first.window.height, first.window.width));
+    let Some((first, _)) = items.first() else {
+        return Ok(nothing);
+    };
+    let tile = (first.window.height, first.window.width);
+    if settings.method == Some(Method::Direct) {
+        let batch = Batch::new(model, items, tile, member_turn);
+        let (mean, spread) = batch.direct();
+        proceed(on_step())?;
+        let residuals = batch.changes(&read_finite(mean).await?);
+        let steps = Vec::from_iter(keep_steps.then(|| residuals.clone()));
+        let spreads = match spread {
+            Some(spread) => batch.spreads(&read_finite(spread).await?),
+            None => Vec::new(),
+        };
+        return Ok(Predicted {
+            residuals,
+            spreads,
+            steps,
+        });
+    }
+    let batch = Batch::new(model, items, tile, pair_turn);
     let mut kept: Vec<Tensor<4>> = Vec::new();
     let mut follow = |_: usize, _: &Tensor<4>, denoised: &Tensor<4>| {
         if keep_steps {
@@ -62,11 +91,11 @@ pub(super) async fn residuals(
     for denoised in kept {
         steps.push(batch.changes(&read(denoised).await?));
     }
-    let values = read(solved).await?;
-    if values.iter().any(|value| !value.is_finite()) {
-        return Err(Error::Device("the network returned NaN or infinity".into()));
-    }
-    Ok((batch.changes(&values), steps))
+    Ok(Predicted {
+        residuals: batch.changes(&read_finite(solved).await?),
+        steps,
+        ..nothing
+    })
 }
 
 /// Tiles and members that go through the network together.
@@ -85,7 +114,13 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    fn new(model: &'a Model, items: &'a [(&'a Tile, u64)], tile: (usize, usize)) -> Self {
+    /// `turn_of` says how a member sees a tile of a size.
+    fn new(
+        model: &'a Model,
+        items: &'a [(&'a Tile, u64)],
+        tile: (usize, usize),
+        turn_of: fn(u64, (usize, usize)) -> Turn,
+    ) -> Self {
         let multiple = model.card.architecture.size_multiple();
         let size = (
             tile.0.next_multiple_of(multiple),
@@ -120,7 +155,7 @@ impl<'a> Batch<'a> {
     ) -> Result<Tensor<4>> {
         let card = &self.model.card;
         let bands = card.bands.len();
-        let network = NetworkDenoiser::new(&*self.model.network, card.prediction);
+        let network = self.model.denoiser();
         if let Some((_, steps)) = card.task.cold() {
             let depths = self.stack(1, |shown| cold::depths(&shown.unknown.data, self.size));
             let holes = cold::Growing::new(depths, steps);
@@ -165,6 +200,40 @@ impl<'a> Batch<'a> {
         settings.sampler.run(&mut walk, x)
     }
 
+    /// The network's direct estimate of every item and its spread,
+    /// `[batch, bands, height, width]` both.
+    fn direct(&self) -> (Tensor<4>, Option<Tensor<4>>) {
+        let card = &self.model.card;
+        let bands = card.bands.len();
+        let conditioning = self.stack(card.conditioning.channels(bands), |shown| {
+            shown.channels(card.conditioning)
+        });
+        let network = NetworkDenoiser {
+            conditioning: Some(conditioning),
+            mask: Some(self.stack(1, Shown::hidden)),
+            ..self.model.denoiser()
+        };
+        let size = [self.items.len(), bands, self.size.0, self.size.1];
+        network.direct(size, &self.model.device)
+    }
+
+    /// Standard deviations in network units, `[batch, bands, height, width]`, as those of each
+    /// tile, `[bands, height, width]` of its window in scene units.
+    fn spreads(&self, values: &[f32]) -> Vec<Vec<f32>> {
+        let (height, width) = self.size;
+        let per_item = self.model.card.bands.len() * height * width;
+        let items = values.chunks_exact(per_item).zip(&self.turns);
+        let spread = |((values, turn), shown): ((&[f32], &Turn), &Shown)| {
+            let upright = turned(values, height, width, inverse(*turn));
+            let spread = Raster {
+                data: upright.iter().map(|v| v * shown.norm.scale).collect(),
+                ..shown.filled.clone()
+            };
+            spread.crop(Window::full(self.tile.0, self.tile.1)).data
+        };
+        items.zip(&self.shown).map(spread).collect()
+    }
+
     /// What the network's values change about each tile, `[bands, height, width]` of its window in
     /// scene units.
     fn changes(&self, values: &[f32]) -> Vec<Vec<f32>> {
@@ -187,13 +256,25 @@ async fn read(tensor: Tensor<4>) -> Result<Vec<f32>> {
     Ok(data.iter::<f32>().collect())
 }
 
-/// How an ensemble member sees the scene: each pair of antithetic members mirrored or turned in
-/// its own way. Their mean is closer to that over all fills, since a network is never quite
-/// indifferent to the way up.
-fn turn_of(sample: u64, size: (usize, usize)) -> Turn {
-    let pair = (sample / 2) as usize;
-    match size.0 == size.1 {
-        true => OF_A_SQUARE[pair % OF_A_SQUARE.len()],
-        false => OF_A_RECTANGLE[pair % OF_A_RECTANGLE.len()],
+async fn read_finite(tensor: Tensor<4>) -> Result<Vec<f32>> {
+    let values = read(tensor).await?;
+    match values.iter().all(|value| value.is_finite()) {
+        true => Ok(values),
+        false => Err(Error::Device("the network returned NaN or infinity".into())),
     }
+}
+
+/// How an ensemble member sees a tile of a size: each mirrored or turned in its own way. Their mean
+/// is closer to that over all fills, since a network is never quite indifferent to the way up.
+fn member_turn(sample: u64, size: (usize, usize)) -> Turn {
+    let member = sample as usize;
+    match size.0 == size.1 {
+        true => OF_A_SQUARE[member % OF_A_SQUARE.len()],
+        false => OF_A_RECTANGLE[member % OF_A_RECTANGLE.len()],
+    }
+}
+
+/// As [`member_turn`] for members whose noise is antithetic in pairs, which share a turn.
+fn pair_turn(sample: u64, size: (usize, usize)) -> Turn {
+    member_turn(sample / 2, size)
 }

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::ensemble::moments;
-use super::predict::{Tile, residuals};
+use super::predict::{Predicted, Tile, residuals};
 use super::{Progress, RestoreSettings, settings};
 use crate::error::{Error, Hint, Key, Result};
 use crate::model::{Model, Shown};
@@ -64,7 +64,10 @@ pub async fn redraw_async(
     let mut outcomes: Vec<Vec<f32>> = vec![Vec::new(); tiles.len()];
     for batch in jobs.chunks(how.batch) {
         let items: Vec<(&Tile, u64)> = batch.iter().map(|&(t, s)| (&tiles[t], s)).collect();
-        let (predicted, _) = residuals(model, how, &levels, &items, false, &mut || {
+        let Predicted {
+            residuals: predicted,
+            ..
+        } = residuals(model, how, &levels, &items, false, &mut || {
             done += 1;
             progress(Progress {
                 done,

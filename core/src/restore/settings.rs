@@ -10,7 +10,8 @@ use crate::diffusion::cold;
 use crate::diffusion::repaint::Resampling;
 use crate::diffusion::sampler::Sampler;
 use crate::error::{Error, Hint, Key, Result};
-use crate::model::{Architecture, Defaults, Model, ModelCard};
+use crate::model::{Architecture, Model, ModelCard};
+use crate::raster::turn::OF_A_SQUARE;
 
 /// More ensemble members than this are a mistake.
 const MOST_SAMPLES: usize = 1024;
@@ -18,6 +19,10 @@ const MOST_SAMPLES: usize = 1024;
 const MOST_STEPS: usize = 1000;
 /// Tiles of fewer pixels show a network nothing.
 const LEAST_TILE_PX: usize = 16;
+/// Direct estimates whose mean is `balanced`.
+const BALANCED_MEMBERS: usize = 2;
+/// A square can be turned and mirrored in no more ways.
+const MOST_TURNS: usize = OF_A_SQUARE.len();
 /// Larger tiles do not fit any memory.
 const MOST_TILE_PX: usize = 4096;
 
@@ -126,55 +131,69 @@ impl Default for RestoreSettings {
 /// How much time a fill may take: one table for all faces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Quality {
-    /// To look at: one step, two samples.
-    Preview,
-    /// Two steps, two samples.
+    /// One call of the network: the direct estimate. Of a model that did not learn it, one step of
+    /// four samples.
     Fast,
-    /// One step, four samples.
-    Standard,
-    /// What the model's card says.
+    /// The mean of a few direct estimates, each of the tile turned another way. Of a model that did
+    /// not learn it, what its card says.
     #[default]
     Balanced,
-    /// Six steps, sixteen samples.
+    /// The mean of direct estimates of the tile turned all eight ways. Of a model that did not
+    /// learn it, sixteen samples of six steps.
     Best,
+}
+
+/// How a model fills at a level of quality.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Effort {
+    /// The method.
+    pub method: Method,
+    /// Steps of the sampler.
+    pub steps: usize,
+    /// Ensemble members.
+    pub samples: usize,
 }
 
 impl Quality {
     /// All levels, the fastest first.
-    pub const ALL: [Quality; 5] = [
-        Quality::Preview,
-        Quality::Fast,
-        Quality::Standard,
-        Quality::Balanced,
-        Quality::Best,
-    ];
+    pub const ALL: [Quality; 3] = [Quality::Fast, Quality::Balanced, Quality::Best];
 
     /// In one word.
     pub fn name(self) -> &'static str {
         match self {
-            Quality::Preview => "preview",
             Quality::Fast => "fast",
-            Quality::Standard => "standard",
             Quality::Balanced => "balanced",
             Quality::Best => "best",
         }
     }
 
-    /// Steps and samples, where they do not depend on the model.
-    pub fn fixed_effort(self) -> Option<(usize, usize)> {
-        match self {
-            Quality::Preview => Some((1, 2)),
-            Quality::Fast => Some((2, 2)),
-            Quality::Standard => Some((1, 4)),
-            Quality::Balanced => None,
-            Quality::Best => Some((6, 16)),
+    /// What it is for a model.
+    pub fn effort(self, card: &ModelCard) -> Effort {
+        let direct = card.direct_factor.is_some();
+        let (method, steps, samples) = match self {
+            Quality::Fast if direct => (Method::Direct, 1, 1),
+            Quality::Balanced if direct => (Method::Direct, 1, BALANCED_MEMBERS),
+            Quality::Best if direct => (Method::Direct, 1, MOST_TURNS),
+            Quality::Fast => (Method::of(card), 1, 4),
+            Quality::Balanced => return Effort::of_samples(card),
+            Quality::Best => (Method::of(card), 6, 16),
+        };
+        Effort {
+            method,
+            steps,
+            samples,
         }
     }
+}
 
-    /// Steps and samples for a model with these defaults.
-    pub fn effort(self, defaults: &Defaults) -> (usize, usize) {
-        let of_card = (defaults.steps, defaults.samples);
-        self.fixed_effort().unwrap_or(of_card)
+impl Effort {
+    /// That of samples as the model's card says.
+    fn of_samples(card: &ModelCard) -> Self {
+        Effort {
+            method: Method::of(card),
+            steps: card.defaults.steps,
+            samples: card.defaults.samples,
+        }
     }
 }
 
@@ -260,6 +279,33 @@ impl Wish {
         }
         Ok(())
     }
+
+    /// How a model fills: as wished for, else as its level of quality. Steps, a sampler and a
+    /// sample to write are those of the diffusion, and so are more members than there are turns: to
+    /// ask for one is to ask for that.
+    fn effort(&self, card: &ModelCard) -> Effort {
+        let level = self.quality.unwrap_or_default().effort(card);
+        let samples = self.steps.is_some()
+            || self.sampler.is_some()
+            || self.written == Written::Sample
+            || self.samples.is_some_and(|samples| samples > MOST_TURNS)
+            || self.method.is_some_and(|method| method != Method::Direct);
+        let effort = match level.method == Method::Direct && samples {
+            true => Effort::of_samples(card),
+            false => level,
+        };
+        match self.method {
+            // As good as the level says, whatever else was asked for.
+            Some(Method::Direct) => Effort {
+                method: Method::Direct,
+                ..level
+            },
+            method => Effort {
+                method: method.unwrap_or(effort.method),
+                ..effort
+            },
+        }
+    }
 }
 
 /// Fails where a number is given and outside `(least, most)`.
@@ -289,9 +335,17 @@ impl RestoreSettings {
         let usual_px = defaults.overlap_px * tile_px / defaults.tile_px;
         let overlap_px = wish.overlap_px.unwrap_or(usual_px);
         range(Key::OverlapPx, Some(overlap_px), (0, tile_px - 1))?;
-        let method = wish.method.unwrap_or(Method::of(card));
+        let Effort {
+            method,
+            steps,
+            samples,
+        } = wish.effort(card);
         method.check(card)?;
-        let (steps, samples) = wish.quality.unwrap_or_default().effort(defaults);
+        let samples = match method {
+            // It says its spread itself.
+            Method::Direct => samples,
+            _ => samples.max(wish.least_samples),
+        };
         // A method with steps of its own is not one for two of them, however fast.
         let (sampler, eta, steps) = method
             .defaults(card)
@@ -301,7 +355,7 @@ impl RestoreSettings {
             eta,
             tile_px,
             overlap_px,
-            samples: wish.samples.unwrap_or(samples.max(wish.least_samples)),
+            samples: wish.samples.unwrap_or(samples),
             steps: wish.steps.unwrap_or(steps),
             sampler: wish.sampler.unwrap_or(sampler),
             seed: wish.seed,
@@ -337,7 +391,12 @@ pub(super) fn check(settings: &RestoreSettings, bands: usize, model: &Model) -> 
         let got = settings.eta.to_string();
         return setting(Key::Eta, "0 to 1".into(), got, "0 is deterministic");
     }
-    settings.method_for(&model.card).check(&model.card)?;
+    let method = settings.method_for(&model.card);
+    method.check(&model.card)?;
+    if method == Method::Direct {
+        range(Key::Samples, Some(settings.samples), (1, MOST_TURNS))?;
+        range(Key::Steps, Some(settings.steps), (1, 1))?;
+    }
     if let Some((_, steps)) = model.card.task.cold()
         && steps != settings.steps
     {

@@ -19,6 +19,7 @@ use crate::raster::random::gaussian_stream;
 use crate::raster::{Mask, Raster, Window};
 
 mod agreement;
+mod direct;
 mod eta;
 mod guided;
 mod methods;
@@ -77,6 +78,7 @@ fn model(conditioning: Conditioning) -> Model {
             overlap_px: 4,
         },
         uncertainty_factor: 1.0,
+        direct_factor: None,
         training: Training::default(),
         metrics: BTreeMap::new(),
     };

@@ -94,8 +94,8 @@ impl Textures {
         }
     }
 
-    /// Textures a tile whose ensemble is `planes`, `[samples, bands, height, width]` of residuals
-    /// to the smooth fill.
+    /// Textures a tile whose ensemble is `planes`, `[planes, bands, height, width]` of residuals
+    /// to the smooth fill, see [`RestoreSettings::planes`].
     pub fn add(
         &mut self,
         ground: Surroundings,
@@ -124,7 +124,11 @@ impl Textures {
                 }
                 let member = |s: usize| planes[(s * bands + band) * tile.pixels() + index];
                 let (mean, variance) = moments(samples, &member);
-                let variance = variance * plan.uncertainty_factor.powi(2);
+                let said = match settings.says_spread() {
+                    true => member(samples),
+                    false => 0.0,
+                };
+                let variance = (variance + said.powi(2)) * plan.uncertainty_factor.powi(2);
                 estimate.band_mut(band)[to] += mean;
                 let known = &mut spread.band_mut(band)[to];
                 *known = (variance + known.powi(2)).sqrt();
@@ -134,7 +138,7 @@ impl Textures {
             &Ground {
                 window,
                 image: &estimate,
-                spread: (samples > 1).then_some(&spread),
+                spread: settings.has_spread().then_some(&spread),
                 visible: &visible,
                 drawn: &drawn,
             },

@@ -27,24 +27,18 @@ impl From<WriteChoice> for Written {
 /// How much computing goes into a fill (`--quality`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum QualityChoice {
-    /// 2 samples of 1 step: to look at
-    Preview,
-    /// 2 samples of 2 steps: a third of the time, no useful uncertainty
+    /// One call of the network: half the time
     Fast,
-    /// 4 samples of 1 step: a third of the time
-    Standard,
-    /// What the model's card says, usually 6 samples of 3 steps
+    /// The mean of two calls, the tile turned between them
     Balanced,
-    /// 16 samples of 6 steps: five times the time
+    /// The mean of eight calls, every way a tile can be turned: three times the time
     Best,
 }
 
 impl From<QualityChoice> for Quality {
     fn from(choice: QualityChoice) -> Self {
         match choice {
-            QualityChoice::Preview => Quality::Preview,
             QualityChoice::Fast => Quality::Fast,
-            QualityChoice::Standard => Quality::Standard,
             QualityChoice::Balanced => Quality::Balanced,
             QualityChoice::Best => Quality::Best,
         }

@@ -6,11 +6,12 @@ use clap::CommandFactory;
 use serde::Serialize;
 use serde_json::Value;
 use unclouded_core::diffusion::sampler::Sampler;
-use unclouded_core::restore::{Method, Quality, Written};
+use unclouded_core::model::ModelCard;
+use unclouded_core::restore::{Effort, Method, Quality, Written};
 
 use crate::cli::{CapabilitiesArgs, Cli};
 use crate::failure::{Failure, Result};
-use crate::models::registry;
+use crate::models::{Checkpoint, registry};
 use crate::progress::{PROTOCOL, Reporter};
 use crate::wording::options;
 
@@ -33,60 +34,69 @@ pub struct Capabilities {
     /// Ways to fill.
     methods: Vec<&'static str>,
     /// Levels of quality, the fastest first.
-    qualities: Vec<Effort>,
+    qualities: Vec<Level>,
     /// What can be written of an ensemble.
     written: Vec<&'static str>,
     /// The options of each command with the values they may have; none where any may be given.
     commands: BTreeMap<String, BTreeMap<String, Vec<String>>>,
 }
 
-/// What a level of quality means.
+/// What a level of quality means for the default model.
 #[derive(Debug, Clone, Serialize)]
-struct Effort {
+struct Level {
     name: &'static str,
-    /// Steps and samples; none where the model's card says.
-    steps: Option<usize>,
-    samples: Option<usize>,
+    method: &'static str,
+    steps: usize,
+    samples: usize,
 }
 
-impl Effort {
-    fn of(quality: Quality) -> Self {
-        let fixed = quality.fixed_effort();
+impl Level {
+    fn of(quality: Quality, card: &ModelCard) -> Self {
+        let Effort {
+            method,
+            steps,
+            samples,
+        } = quality.effort(card);
         Self {
             name: quality.name(),
-            steps: fixed.map(|(steps, _)| steps),
-            samples: fixed.map(|(_, samples)| samples),
+            method: method.name(),
+            steps,
+            samples,
         }
     }
 }
 
 impl Capabilities {
     /// Of this program.
-    pub fn of_this_program() -> Self {
+    ///
+    /// # Errors
+    /// A default model that cannot be read.
+    pub fn of_this_program() -> Result<Self> {
+        let card = Checkpoint::find(None)?.card()?;
         let program = Cli::command();
         let commands = program.get_subcommands();
-        Self {
+        Ok(Self {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION"),
             protocol: PROTOCOL,
             models: registry::names(),
             samplers: Sampler::ALL.map(Sampler::name).to_vec(),
             methods: Method::ALL.map(Method::name).to_vec(),
-            qualities: Quality::ALL.map(Effort::of).to_vec(),
+            qualities: Quality::ALL.map(|level| Level::of(level, &card)).to_vec(),
             written: Written::ALL.map(Written::name).to_vec(),
             commands: commands
                 .map(|command| (command.get_name().to_owned(), options(command)))
                 .collect(),
-        }
+        })
     }
 }
 
 /// Run the command.
 ///
 /// # Errors
-/// None in practice: the object can always be written.
+/// A default model that cannot be read.
 pub fn run(args: &CapabilitiesArgs, reporter: &mut Reporter) -> Result<()> {
-    let found = Capabilities::of_this_program();
+    let found = Capabilities::of_this_program()?;
     let text = if args.json {
         serde_json::to_string_pretty(&found)
             .map_err(|error| Failure::failed(format!("capabilities: {error}")))?

@@ -13,6 +13,7 @@ use unclouded_core::raster::{Mask, Raster, Window};
 use unclouded_core::restore::{self as core, MemorySink, MemorySource, RestoreSettings};
 
 use super::restore::Job;
+use super::settings::effort;
 use crate::failure::Result;
 use crate::gdal_io::block_rows::BlockRows;
 use crate::gdal_io::source::{GdalSource, read_native};
@@ -57,7 +58,7 @@ pub fn run(job: &Job, reporter: &mut Reporter) -> Result<()> {
     let bytes = job.memory.peak_bytes;
     let text = format!(
         "would fill {} of {} pixels\n\
-         tiles: {tiles} of {all}{}, {} px with {} px overlap, {} samples of {} steps ({})\n\
+         tiles: {tiles} of {all}{}, {} px with {} px overlap, {}\n\
          memory: about {} MB\n\
          time: about {} on this {} ({per_tile:.2} s a tile, {:.0} s to read and write the scene)\n\
          would write: {}",
@@ -69,9 +70,7 @@ pub fn run(job: &Job, reporter: &mut Reporter) -> Result<()> {
         },
         settings.tile_px,
         settings.overlap_px,
-        settings.samples,
-        settings.steps,
-        settings.sampler.name(),
+        effort(settings),
         bytes.div_ceil(1_000_000),
         duration(seconds),
         job.device.kind,

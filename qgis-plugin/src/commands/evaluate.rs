@@ -60,7 +60,7 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
     let model = checkpoint.load(&device.device)?;
     check_write(&args.run, args.reference.as_ref())?;
     let settings = RestoreSettings::resolve(&card, &wish, &Subject::default())?;
-    if args.plot.is_some() && settings.samples < 2 {
+    if args.plot.is_some() && !settings.has_spread() {
         return Err(Failure::mismatch("--plot", "at least 2 --samples", "1")
             .hint("the picture is about the spread of several samples; try --samples 8"));
     }

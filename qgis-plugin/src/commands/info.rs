@@ -114,6 +114,12 @@ fn model_text(card: &ModelCard, sha256: &str, bytes: usize) -> String {
         card.version,
         bytes as f64 / 1e6,
     );
+    if let Some(factor) = card.direct_factor {
+        let _ = writeln!(
+            text,
+            "  direct estimate: learnt, its spread counts {factor} times"
+        );
+    }
     if card.task != Default::default() {
         let _ = writeln!(text, "  task: {}", card.task.name());
     }

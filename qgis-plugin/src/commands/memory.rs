@@ -102,7 +102,7 @@ impl Load<'_> {
         let block_rows = (256 + tile).min(info.height);
         let blocks = block_rows * width * (2 * bands * (info.dtype.bytes() + deviations) + 2);
         // Tiles in flight, their members, and the sums they are blended in.
-        let planes = settings.samples * guides;
+        let planes = settings.planes() * guides;
         let flight = tiles_in_flight(tile) * tile * tile * FLOAT * (2 * planes + 5 * guides)
             + tile * (width / 4) * FLOAT * planes;
         let (base, stem) = self.card.architecture.first_level();

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use unclouded_core::model::ModelCard;
-use unclouded_core::restore::{Subject, Wish, Written};
+use unclouded_core::restore::{Method, RestoreSettings, Subject, Wish, Written};
 
 use crate::cli::{RestoreArgs, RunArgs};
 use crate::failure::{Failure, Result};
@@ -38,12 +38,6 @@ impl RestorePaths {
     /// # Errors
     /// Exit 2, before anything is read.
     pub fn check(args: &RestoreArgs) -> Result<Self> {
-        if args.uncertainty.is_some() && args.run.samples == Some(1) {
-            return Err(
-                Failure::mismatch("--uncertainty", "at least 2 --samples", "1")
-                    .hint("the uncertainty is the spread of several samples; try --samples 8"),
-            );
-        }
         check_write(&args.run, args.reference.as_ref())?;
         let mask = MaskRequest {
             whose: Whose::Scene,
@@ -174,6 +168,27 @@ pub fn wish(run: &RunArgs, least: usize) -> Result<Wish> {
     Ok(wish)
 }
 
+/// How much work a tile is, in words.
+pub fn effort(settings: &RestoreSettings) -> String {
+    let RestoreSettings { samples, steps, .. } = *settings;
+    match settings.method {
+        Some(Method::Direct) => format!("{samples} direct estimate{}", plural(samples)),
+        _ => format!(
+            "{samples} sample{} of {steps} step{} ({})",
+            plural(samples),
+            plural(steps),
+            settings.sampler.name()
+        ),
+    }
+}
+
+fn plural(count: usize) -> &'static str {
+    match count {
+        1 => "",
+        _ => "s",
+    }
+}
+
 /// What settings depend on of a scene, whose bands `model_bands` (from 0) feed the model.
 pub fn subject(card: &ModelCard, scene: &SceneInfo, model_bands: Vec<usize>) -> Subject {
     Subject {
@@ -286,11 +301,7 @@ mod tests {
     #[test]
     fn unsound_arguments_are_named() {
         for (words, named) in [
-            (
-                &["-o", "new.tif", "--uncertainty", "u.tif", "--samples", "1"][..],
-                "--uncertainty",
-            ),
-            (&["-o", "new.jpg"], ".tif"),
+            (&["-o", "new.jpg"][..], ".tif"),
             (&["-o", "no/such/folder/new.tif"], "--output"),
             (
                 &["-o", "new.tif", "--provenance", "new.tif"],

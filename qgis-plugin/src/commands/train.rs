@@ -22,17 +22,19 @@ pub fn run(args: &TrainArgs, reporter: &mut Reporter) -> Result<()> {
         (true, false) => Resume::Same,
         (true, true) => Resume::Forced,
     };
-    let trained = training::train(&config, &recipe, &chosen.device, resume, reporter)?;
+    let trained = training::train(&config, &recipe, &chosen, resume, reporter)?;
     reporter.done(
         &format!(
-            "{} after {} steps",
+            "{} after {} steps; {:.1} % of the time went by waiting for batches",
             trained.checkpoint.display(),
-            trained.steps
+            trained.steps,
+            100.0 * trained.waited
         ),
         json!({
             "checkpoint": trained.checkpoint,
             "steps": trained.steps,
             "val_loss": trained.val_loss,
+            "waited": trained.waited,
         }),
     );
     Ok(())

@@ -24,6 +24,12 @@ pub struct DiffusionConfig {
     pub schedule: Schedule,
     /// Noise levels of training for the karras schedule.
     pub noise: NoiseDistribution,
+    /// Share of the training examples of which the network is shown no image, from which it learns
+    /// the direct estimate; with `spread` in `[model]`, for the prediction edm.
+    pub direct: f32,
+    /// Calibration of the direct estimate's spread, stored in the checkpoint: `factor_90` of
+    /// `unclouded evaluate --method direct --json`, measured with 1.
+    pub direct_factor: f32,
     /// Search radius of the inverse-distance fill.
     pub fill_distance_px: usize,
     /// Smallest contrast of a tile, a share of full brightness.
@@ -54,6 +60,8 @@ impl Default for DiffusionConfig {
                 mean: 0.3,
                 std: 1.6,
             },
+            direct: 0.0,
+            direct_factor: 1.0,
             fill_distance_px: 100,
             contrast_floor: 0.004,
             class_drop: 0.1,

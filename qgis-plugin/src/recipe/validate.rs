@@ -139,6 +139,7 @@ impl TrainConfig {
             ("[hints] reference", self.hints.reference),
             ("[hints] coarse", self.hints.coarse),
             ("[diffusion] class_drop", self.diffusion.class_drop),
+            ("[diffusion] direct", self.diffusion.direct),
             ("[augment] mosaic", augment.mosaic),
             ("[augment] band_permutation", augment.band_permutation),
             ("[augment] band_mix", augment.band_mix),
@@ -275,6 +276,28 @@ impl TrainConfig {
             format!("{:?}", diffusion.weighting),
             "min-snr with gamma 5 is usual",
         )?;
+        check(
+            self.model.spread == (diffusion.direct > 0.0),
+            "[diffusion] direct",
+            "above 0 with spread in [model], 0 without",
+            format!("{} with spread = {}", diffusion.direct, self.model.spread),
+            "0.5 teaches the direct estimate and the samples alike",
+        )?;
+        let edm = matches!(diffusion.prediction, Prediction::Edm { .. });
+        check(
+            diffusion.direct == 0.0 || (edm && diffusion.conditioning != Conditioning::None),
+            "[diffusion] direct",
+            "0, or prediction edm and a conditioning",
+            diffusion.direct,
+            "without an image or conditioning a network has nothing to go by",
+        )?;
+        check(
+            diffusion.direct_factor.is_finite() && diffusion.direct_factor > 0.0,
+            "[diffusion] direct_factor",
+            "above 0",
+            diffusion.direct_factor,
+            "1 while it is not measured yet",
+        )?;
         let pure_noise = matches!(diffusion.schedule, Schedule::ZeroTerminalSnr { .. });
         check(
             !(pure_noise && diffusion.prediction == Prediction::Eps),
@@ -287,6 +310,14 @@ impl TrainConfig {
 
     fn validate_steps(&self) -> Result<()> {
         let train = &self.train;
+        let minutes = train.checkpoint_minutes;
+        check(
+            (0.0..=1e6).contains(&minutes),
+            "[train] checkpoint_minutes",
+            "0 to 1000000",
+            minutes,
+            "0 leaves it to checkpoint_every",
+        )?;
         for (what, value) in [
             ("[train] steps", train.steps),
             ("[train] batch", train.batch as u64),

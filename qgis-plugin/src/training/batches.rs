@@ -81,7 +81,11 @@ pub fn to_device(
     let trained = training_levels(config, task);
     let levels: Vec<NoiseLevel> = gaussian_stream(&[seed, stream as u64, step, 1], batch)
         .into_iter()
-        .map(|normal| config.noise.level(&trained, normal))
+        .enumerate()
+        .map(|(item, normal)| match item < shown_nothing(batch, config) {
+            true => NoiseLevel::INFINITE,
+            false => config.noise.level(&trained, normal),
+        })
         .collect();
     let clean = stack(&|p| &p.clean, bands);
     let degraded = task.cold().map(|(kind, steps)| {
@@ -101,6 +105,12 @@ pub fn to_device(
         levels,
         class: labels(prepared, device),
     })
+}
+
+/// How many items of a batch learn the direct estimate: always as many, so that one batch weighs
+/// like another.
+fn shown_nothing(batch: usize, config: &DiffusionConfig) -> usize {
+    (batch as f32 * config.direct).round() as usize
 }
 
 /// The levels a network is trained at: of the schedule, or the steps of its degradation.

@@ -7,14 +7,19 @@ use serde_json::Value;
 use crate::failure::{Failure, Result};
 use crate::recipe::TrainConfig;
 
-/// What may change between two parts of a run: how long it is, and what is written when.
-const FREE: [&str; 7] = [
+/// What may change between two parts of a run: how long it is, what is written when, and what is
+/// only told of the model.
+const FREE: [&str; 11] = [
+    "diffusion.defaults",
+    "diffusion.direct_factor",
+    "diffusion.uncertainty_factor",
     "output",
     "train.steps",
     "train.log_every",
     "train.validate_every_steps",
     "train.validate_tiles",
     "train.checkpoint_every",
+    "train.checkpoint_minutes",
     "train.init",
 ];
 

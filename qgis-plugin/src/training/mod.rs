@@ -14,7 +14,7 @@ mod validation;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use burn::module::Module;
 use burn::tensor::Device;
@@ -25,17 +25,19 @@ use unclouded_core::network::params::{self, Storage};
 use unclouded_core::network::unet::{UNet, UNetConfig};
 
 use crate::dataset::{BatchBuilder, MaskPool, Prefetch, Tiles};
+use crate::device::Chosen;
 use crate::failure::{Exit, Failure, Result};
 use crate::gdal_io::pending;
 use crate::interrupt;
 use crate::progress::Reporter;
 use crate::recipe::TrainConfig;
 use batches::Stream;
+use init::Channels;
 use optimizer::{AdamW, AdamWSettings};
 use report::{LogRow, TrainLog, plot_losses, write_grid};
 use state::{Losses, State};
 
-/// Batches prepared ahead of the network.
+/// Batches that each thread prepares ahead of the network.
 const PREFETCH: usize = 3;
 
 /// What a finished run has to say.
@@ -46,6 +48,8 @@ pub struct Trained {
     pub steps: u64,
     /// Last validation loss.
     pub val_loss: Option<f64>,
+    /// Share of this run's time in which the network waited for batches.
+    pub waited: f64,
 }
 
 /// A run in progress.
@@ -61,6 +65,8 @@ struct Run<'a> {
     step: u64,
     seconds_before: f64,
     started: Instant,
+    /// How long the network waited for batches.
+    waited: Duration,
     metrics: BTreeMap<String, f64>,
     val_loss: Option<f64>,
     unlogged: Losses,
@@ -79,7 +85,7 @@ pub enum Resume {
     Forced,
 }
 
-/// Trains as the recipe says; `recipe` is its text, kept in the checkpoint.
+/// Trains as the recipe says, on a device; `recipe` is its text, kept in the checkpoint.
 ///
 /// # Errors
 /// Exit 2 for a recipe or data that cannot be used, 130 when interrupted (the state is saved
@@ -87,12 +93,12 @@ pub enum Resume {
 pub fn train(
     config: &TrainConfig,
     recipe: &str,
-    device: &Device,
+    on: &Chosen,
     resume: Resume,
     reporter: &mut Reporter,
 ) -> Result<Trained> {
-    let mut run = Run::start(config, recipe, device, resume, reporter)?;
-    let outcome = run.steps(reporter);
+    let mut run = Run::start(config, recipe, &on.device, resume, reporter)?;
+    let outcome = run.steps(on.loaders(), reporter);
     // Finished or stopped by the user, the work is kept; what a failure left may be worth less
     // than the state saved last.
     if outcome
@@ -107,6 +113,7 @@ pub fn train(
         checkpoint: run.checkpoint_path(),
         steps: run.step,
         val_loss: run.val_loss,
+        waited: run.waited.as_secs_f64() / run.started.elapsed().as_secs_f64(),
     })
 }
 
@@ -158,7 +165,14 @@ impl<'a> Run<'a> {
                 state
             }
             Resume::No => match &config.train.init {
-                Some(path) => State::new(init::from_checkpoint(path, fresh)?),
+                Some(path) => {
+                    let channels = Channels {
+                        bands: band_names(config, architecture.bands),
+                        conditioning: config.diffusion.conditioning,
+                        spread: architecture.spread,
+                    };
+                    State::new(init::from_checkpoint(path, fresh, &channels)?)
+                }
                 None => State::new(fresh),
             },
         };
@@ -206,6 +220,7 @@ impl<'a> Run<'a> {
             step,
             seconds_before: state.seconds,
             started: Instant::now(),
+            waited: Duration::ZERO,
             val_loss: state.metrics.get("val_loss").copied(),
             unlogged: state.unlogged,
             metrics: state.metrics,
@@ -216,21 +231,25 @@ impl<'a> Run<'a> {
         Ok(run)
     }
 
-    fn steps(&mut self, reporter: &mut Reporter) -> Result<()> {
+    /// Trains to the end; `loaders` threads prepare the batches.
+    fn steps(&mut self, loaders: usize, reporter: &mut Reporter) -> Result<()> {
         let t = &self.config.train;
         let (builder, diffusion) = (self.builder.clone(), self.config.diffusion.clone());
         let task = self.config.task;
-        let mut prepared = Prefetch::start(self.step, 1, PREFETCH, move |step| {
+        let mut prepared = Prefetch::start(self.step, loaders, PREFETCH, move |step| {
             batches::prepare(&builder.train(step).examples, &diffusion, task)
         });
         reporter.stage_from("training", t.steps, self.step);
         let objective = self.config.diffusion.objective();
         let trained = batches::training_levels(&self.config.diffusion, task);
+        let mut saved = Instant::now();
         while self.step < t.steps {
             interrupt::check()?;
             let learning_rate = learning_rate(self.config, self.step);
-            let examples = prepared
-                .next()
+            let asked = Instant::now();
+            let examples = prepared.next();
+            self.waited += asked.elapsed();
+            let examples = examples
                 .ok_or_else(|| Failure::failed("the thread that prepares batches has died"))?;
             let key = (t.seed, Stream::Train, self.step);
             let batch =
@@ -269,8 +288,10 @@ impl<'a> Run<'a> {
             if validated {
                 plot_losses(&self.config.output.dir.join("loss.svg"), self.log.rows())?;
             }
-            if every(t.checkpoint_every) {
+            let late = Duration::from_secs_f64(60.0 * t.checkpoint_minutes);
+            if every(t.checkpoint_every) || (!late.is_zero() && saved.elapsed() >= late) {
                 self.save()?;
+                saved = Instant::now();
             }
             reporter.advance(self.step);
         }
@@ -333,19 +354,13 @@ impl<'a> Run<'a> {
 
     fn card(&self) -> ModelCard {
         let (data, diffusion) = (&self.config.data, &self.config.diffusion);
-        let names = match data.band_names.is_empty() {
-            true => (1..=self.architecture.bands)
-                .map(|b| format!("band {b}"))
-                .collect(),
-            false => data.band_names.clone(),
-        };
         ModelCard {
             format: CARD_FORMAT,
             name: self.config.output.name.clone(),
             description: self.config.output.description.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
             architecture: self.architecture.clone().into(),
-            bands: names,
+            bands: band_names(self.config, self.architecture.bands),
             conditioning: diffusion.conditioning,
             task: self.config.task,
             classes: self.builder.tiles().classes().to_vec(),
@@ -355,6 +370,7 @@ impl<'a> Run<'a> {
             schedule: diffusion.schedule,
             defaults: diffusion.defaults,
             uncertainty_factor: diffusion.uncertainty_factor,
+            direct_factor: (diffusion.direct > 0.0).then_some(diffusion.direct_factor),
             training: Training {
                 data: vec![TrainingData {
                     name: data.name.clone(),
@@ -382,6 +398,14 @@ fn goes_on(state: &State, now: &Value, resume: Resume, reporter: &Reporter) -> R
             Ok(())
         }
         (outcome, _) => outcome,
+    }
+}
+
+/// The names of the recipe's bands.
+fn band_names(config: &TrainConfig, bands: usize) -> Vec<String> {
+    match config.data.band_names.is_empty() {
+        true => (1..=bands).map(|b| format!("band {b}")).collect(),
+        false => config.data.band_names.clone(),
     }
 }
 

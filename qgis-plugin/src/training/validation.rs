@@ -41,7 +41,7 @@ pub struct Validation {
 pub struct Psnr {
     /// Examples.
     pub count: usize,
-    /// Mean of the one-step estimate at the noisiest level.
+    /// Mean of the direct estimate; without one, of one step from the noisiest level.
     pub one_step_db: f64,
     /// Mean of the fill it starts from.
     pub fill_db: f64,
@@ -119,8 +119,8 @@ fn kind(hint: &Hint) -> &'static str {
     }
 }
 
-/// The one-step estimate at the noisiest level, which approaches the mean over all fills, and
-/// one sample.
+/// The mean over all fills, as the direct estimate or nearly so as one step from the noisiest
+/// level, and one sample.
 fn estimate(unet: &UNet, config: &TrainConfig, batch: &LossBatch) -> Result<(Vec<f32>, Vec<f32>)> {
     let denoiser = NetworkDenoiser {
         network: unet,
@@ -129,15 +129,22 @@ fn estimate(unet: &UNet, config: &TrainConfig, batch: &LossBatch) -> Result<(Vec
         mask: Some(batch.mask.clone()),
         class: batch.class.clone(),
         vector: None,
+        spread: config.model.spread,
     };
     let [items, bands, height, width] = batch.clean.dims();
     let steps = config.diffusion.defaults.steps;
     let levels = config.diffusion.schedule.levels(steps, Spacing::Trailing)?;
     let first = levels.first().copied().unwrap_or(NoiseLevel::CLEAN);
     let x = batch.noise.clone() * first.sigma;
-    // An antithetic pair, as the ensemble of a restoration: what is left of the noise cancels.
-    let pair = denoiser.denoise(x.clone(), first) + denoiser.denoise(x.clone().neg(), first);
-    let mean = pair * 0.5;
+    let mean = match config.diffusion.direct > 0.0 {
+        true => denoiser.direct(batch.clean.dims(), &batch.clean.device()).0,
+        // An antithetic pair, as the ensemble of a restoration: what is left of the noise cancels.
+        false => {
+            let pair =
+                denoiser.denoise(x.clone(), first) + denoiser.denoise(x.clone().neg(), first);
+            pair * 0.5
+        }
+    };
     let window = Window {
         row: 0,
         col: 0,

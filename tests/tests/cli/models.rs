@@ -27,6 +27,7 @@ pub fn card(architecture: UNetConfig) -> ModelCard {
         _ => Conditioning::Concat,
     };
     card.prediction = Prediction::V;
+    card.direct_factor = None;
     card.schedule = Schedule::Linear {
         timesteps: 1000,
         beta_start: 1e-4,

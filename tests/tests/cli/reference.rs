@@ -241,6 +241,7 @@ fn quality_chooses_steps_and_samples_and_gives_way() {
         let run = Run::from(command.output().unwrap()).ok();
         let line = json_lines(&run.stdout).remove(0);
         (
+            line["method"].as_str().unwrap().to_owned(),
             line["steps"].as_u64().unwrap(),
             line["samples"].as_u64().unwrap(),
         )
@@ -251,9 +252,20 @@ fn quality_chooses_steps_and_samples_and_gives_way() {
         start(&["--quality", "best"]),
     );
     assert_eq!(balanced, start(&[]), "balanced is the default");
-    assert!(fast.0 * fast.1 < balanced.0 * balanced.1);
-    assert!(balanced.0 * balanced.1 < best.0 * best.1);
-    assert_eq!(start(&["--quality", "best", "--samples", "3"]), (best.0, 3));
+    let effort = |(method, steps, samples): &(String, u64, u64)| (method.clone(), steps * samples);
+    let (one, few, many) = (effort(&fast), effort(&balanced), effort(&best));
+    for level in [&one, &few, &many] {
+        assert_eq!(
+            level.0, "direct",
+            "closer to the truth than samples at any level"
+        );
+    }
+    assert!(one.1 < few.1 && few.1 < many.1);
+    let three = start(&["--quality", "best", "--samples", "3"]);
+    assert_eq!((three.1, three.2), (best.1, 3));
+    // Steps are those of samples.
+    let steps = start(&["--quality", "fast", "--steps", "5"]);
+    assert_eq!((steps.0.as_str(), steps.1), ("concat", 5));
 }
 
 /// Another resolution and CRS: brought onto the scene's grid, and as good as on it, nearly.

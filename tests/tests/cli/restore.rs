@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::fixtures::{Spec, Type, cloud, read, write_mask};
-use crate::run::{Bench, python, tests_folder};
+use crate::run::{Bench, python, tests_folder, unclouded};
 
 /// What `gdalinfo` says about everything that must survive.
 fn described(path: &Path) -> Value {
@@ -153,6 +153,29 @@ fn more_tiles_than_one_leave_clear_pixels_alone() {
         .ok();
     assert_filled(&bench, &spec);
     assert_clear_pixels_unchanged(&bench.scene, &bench.mask, &bench.path("out.tif"), "1");
+}
+
+/// A direct estimate says its own; one sample cannot, and is not asked for it.
+#[test]
+fn one_fill_has_an_uncertainty_and_one_sample_has_none() {
+    let bench = Bench::new(&Spec::new());
+    let deviations = bench.path("u.tif");
+    let run = |more: &[&str]| {
+        let mut command = unclouded();
+        command.arg("restore").arg(&bench.scene);
+        command.arg("-o").arg(bench.path("out.tif"));
+        command.arg("--mask").arg(&bench.mask);
+        command.arg("--uncertainty").arg(&deviations);
+        command
+            .args(["--device", "cpu", "--samples", "1"])
+            .args(more);
+        crate::run::Run::from(command.output().unwrap())
+    };
+    run(&["--steps", "1"]).refused(&["--uncertainty", "--samples"]);
+    assert!(!deviations.exists());
+    run(&["--quality", "fast"]).ok();
+    let spread: f64 = read(&deviations)[0].iter().sum();
+    assert!(spread > 0.0);
 }
 
 #[test]

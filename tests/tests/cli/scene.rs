@@ -92,21 +92,26 @@ fn tiles_leave_no_seams() {
         spec.epsg,
         |row, col| u8::from(inside(row, col)),
     );
-    let mut command = unclouded();
-    command
-        .arg("restore")
-        .arg(&bench.scene)
-        .arg("--mask")
-        .arg(&mask);
-    command.arg("-o").arg(bench.path("out.tif"));
-    command.args(["--tile-px", "64", "--overlap-px", "16"]);
-    command.args(["--samples", "6", "--steps", "2", "--device", "cpu"]);
-    Run::from(command.output().unwrap()).ok();
     let filled: Vec<bool> = (0..side * side)
         .map(|at| inside(at / side, at % side))
         .collect();
-    let bands = crate::fixtures::read(&bench.path("out.tif"));
-    let ratios = bands.iter().map(|values| ratio(values, side, &filled));
-    let borders = ratios.sum::<f64>() / bands.len() as f64;
-    assert!((borders - 1.0).abs() < 0.05, "{borders}");
+    // The mean of a few samples is rougher than a direct estimate, and as its tiles' noise.
+    let samples = ["--samples", "6", "--steps", "2"];
+    for (how, tolerance) in [
+        (&[][..], 0.05),
+        (&["--quality", "fast"], 0.05),
+        (&samples, 0.12),
+    ] {
+        let mut command = unclouded();
+        command.arg("restore").arg(&bench.scene);
+        command.arg("--mask").arg(&mask);
+        command.arg("-o").arg(bench.path("out.tif"));
+        command.args(["--tile-px", "64", "--overlap-px", "16"]);
+        command.args(["--device", "cpu", "--overwrite"]).args(how);
+        Run::from(command.output().unwrap()).ok();
+        let bands = crate::fixtures::read(&bench.path("out.tif"));
+        let ratios = bands.iter().map(|values| ratio(values, side, &filled));
+        let borders = ratios.sum::<f64>() / bands.len() as f64;
+        assert!((borders - 1.0).abs() < tolerance, "{how:?}: {borders}");
+    }
 }

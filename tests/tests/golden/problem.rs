@@ -69,6 +69,7 @@ impl Problem {
             mask: None,
             class: None,
             vector: None,
+            spread: false,
         }
     }
 }

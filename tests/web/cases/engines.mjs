@@ -44,12 +44,12 @@ async function restoreInPage(page, [scene, mask], name, settings) {
   return { out: await download(page, "#save-result", name), seconds };
 }
 
-/** The whole sample at the page's standard quality, on the CPU. */
+/** The whole sample at the page's own quality, which is the program's, on the CPU. */
 async function sampleOnCpu(browser, note) {
   const { page, tab, requests, problems, close } = await open(browser);
   await engineReady(page, "cpu");
   const seconds = await run(page);
-  note(`sample (256 x 256, 13 bands, 29 % hidden) at standard quality: ${seconds} s`);
+  note(`sample (256 x 256, 13 bands, 29 % hidden) at balanced quality: ${seconds} s`);
   assert.ok(requests.some((url) => /model-/.test(url)));
   const page1 = await download(page, "#save-result", "sample_page.tif");
   const [uncertainty, provenance, png] = [
@@ -60,7 +60,7 @@ async function sampleOnCpu(browser, note) {
   assert.ok(readFileSync(png).subarray(1, 4).equals(Buffer.from("PNG")));
   assert.deepEqual(problems, []);
   await close();
-  const options = ["--mask-values", "1,2", "--seed", 1, "--steps", 1, "--samples", 4, "--model", pageModel(), "--reference", OTHER];
+  const options = ["--mask-values", "1,2", "--seed", 1, "--model", pageModel(), "--reference", OTHER];
   const other = restoreNatively(SCENE, MASK, "sample_native.tif", ...options, "--uncertainty", join(scratch, "native_uncertainty.tif"), "--provenance", join(scratch, "native_provenance.tif"));
   const same = gdal("compare", other, page1, MASK, "1,2");
   note(`to the native program, as uint16: at most ${same.absolute} of the pixel's unit`);
@@ -71,7 +71,7 @@ async function sampleOnCpu(browser, note) {
   assert.ok(spread.max < 0.01, `uncertainty differs by ${spread.max}`);
   const classes = gdal("compare", join(scratch, "native_provenance.tif"), provenance);
   assert.equal(classes.absolute, 0, "provenance differs");
-  const bundled = restoreNatively(SCENE, MASK, "sample_bundled.tif", "--mask-values", "1,2", "--seed", 1, "--steps", 1, "--samples", 4, "--reference", OTHER);
+  const bundled = restoreNatively(SCENE, MASK, "sample_bundled.tif", "--mask-values", "1,2", "--seed", 1, "--reference", OTHER);
   const rounding = gdal("compare", bundled, page1, MASK, "1,2");
   note(`rounding the model by one bit: ${rounding.mean.toFixed(2)} digital numbers on average, ${(100 * rounding.max).toFixed(2)} % of the range at most`);
   await tab.close().catch(() => {});
@@ -97,14 +97,14 @@ async function textured(browser, note) {
   assert.ok(await page.evaluate(() => document.querySelector('#write [value="texture"]').disabled));
   await page.click("#other-clear");
   await page.waitForFunction(() => /scene alone/.test(document.getElementById("status").textContent));
-  await fill(page, { write: "texture", quality: "fine" });
+  await fill(page, { write: "texture" });
   const seconds = await run(page);
   const [asked, said] = await page.evaluate(() => [window.asked, window.said]);
   assert.deepEqual(asked, ["texture"]);
   const drawing = said.findIndex(({ text }) => /^Drawing the texture/.test(text));
   assert.ok(drawing > 0 && !said[drawing].counted, "the page says nothing while it draws");
   const drew = (said[drawing + 1].at - said[drawing].at) / 1000;
-  note(`sample with a texture at fine quality: ${seconds} s, ${drew.toFixed(1)} s of them for the texture`);
+  note(`sample with a texture at balanced quality: ${seconds} s, ${drew.toFixed(1)} s of them for the texture`);
   const out = await download(page, "#save-result", "texture_page.tif");
   assert.equal(gdal("tag", out, "UNCLOUDED_WRITTEN").value, "texture");
   assert.match(await page.textContent("#verdict"), /^0 of \d+ clear pixels changed/);
@@ -134,7 +134,7 @@ async function fastOnCpu(browser, note) {
   const files = part("part128", 60, 60, 128);
   const { out, seconds } = await restoreInPage(page, files, "part128_page.tif", { quality: "fast", seed: 5 });
   note(`128 x 128, 13 bands, fast quality, CPU: ${seconds} s`);
-  const other = restoreNatively(...files, "part128_native.tif", "--mask-values", "1,2", "--seed", 5, "--steps", 1, "--samples", 2, "--model", pageModel());
+  const other = restoreNatively(...files, "part128_native.tif", "--mask-values", "1,2", "--seed", 5, "--quality", "fast", "--model", pageModel());
   const same = gdal("compare", other, out, files[1], "1,2");
   note(`to the native program, as float32: ${same.max.toExponential(1)} of the range at most`);
   assert.ok(same.max < TOLERANCE.cpu, JSON.stringify(same));

@@ -12,7 +12,6 @@ import { fromLonLat, gridMap, latitude, northUp, pixelM, placeOf } from "../../.
 import { descriptions, withTags } from "../../../web-demo/src/gdal-metadata.js";
 import { Mask } from "../../../web-demo/src/mask.js";
 import { burnGeoJson } from "../../../web-demo/src/polygons.js";
-import { QUALITY } from "../../../web-demo/src/quality.js";
 import { fetchCheckpoint } from "../../../web-demo/src/unpack.js";
 import { dist, native, repo } from "../harness.mjs";
 
@@ -131,12 +130,14 @@ function undoing() {
   assert.ok(![first, second].includes(mask.state));
 }
 
-/** The page's levels of quality are the core's. */
+/** The page offers the core's levels of quality, and its default is theirs. */
 function qualities() {
+  const page = readFileSync(join(repo, "web-demo", "index.html"), "utf8");
+  const select = /<select id="quality">(.*?)<\/select>/s.exec(page)[1];
+  const offered = [...select.matchAll(/<option value="(\w+)"/g)].map(([, value]) => value);
   const { qualities: known } = JSON.parse(execFileSync(native, ["capabilities", "--json"], { encoding: "utf8" }));
-  for (const { level, steps = null, samples = null } of Object.values(QUALITY)) {
-    assert.deepEqual(known.find(({ name }) => name === level), { name: level, steps, samples });
-  }
+  assert.deepEqual(offered, [...known.map(({ name }) => name), "own"]);
+  assert.match(select, /value="balanced" selected/);
 }
 
 export const cases = [

@@ -1,5 +1,6 @@
 //! The training losses: what a batch of clean images costs a network, whatever it predicts.
 
+pub(crate) mod spread;
 pub mod vlb;
 mod weighting;
 
@@ -15,6 +16,10 @@ pub use weighting::Weighting;
 /// Weight of the variational bound in the hybrid loss (Nichol & Dhariwal 2021, sect. 3.1), for
 /// the bound summed over all timesteps.
 const BOUND_WEIGHT: f64 = 0.001;
+
+/// Weight of the spread's likelihood beside the squared error of the direct estimate: enough to
+/// teach it, too little to bend what the mean is made of.
+const SPREAD_WEIGHT: f64 = 0.1;
 
 /// The noise levels a variance-exploding network is trained at: `ln sigma ~ N(mean, std²)`
 /// (Karras et al. 2022, table 1, P_mean and P_std).
@@ -121,7 +126,9 @@ pub fn denoising(network: &dyn Network, prediction: Prediction, batch: LossBatch
 /// other losses of it.
 ///
 /// `trained` are the schedule's training levels; only the losses with a bound look at them, and
-/// they need a network with learned variance, without which they are the simple loss.
+/// they need a network with learned variance, without which they are the simple loss. At
+/// [infinite noise](NoiseLevel::INFINITE) the network is shown no image and the squared error is
+/// that of the direct estimate; of a network with a spread that is learnt there too.
 ///
 /// # Shapes
 /// - output: `[1]`
@@ -156,7 +163,11 @@ pub fn training(
 
     let x = match degraded {
         Some(degraded) => degraded,
-        None => clean.clone() * image(&|l| l.alpha) + noise.clone() * image(&|l| l.sigma),
+        // Infinite noise is not shown at all: zeros, since c_in is 0.
+        None => {
+            let sigma = |l: NoiseLevel| Some(l.sigma).filter(|s| s.is_finite()).unwrap_or(0.0);
+            clean.clone() * image(&|l| l.alpha) + noise.clone() * image(&sigma)
+        }
     };
     let mut input = x.clone() * image(&|l| prediction.scaling(l).c_in);
     if let Some(conditioning) = conditioning {
@@ -181,7 +192,15 @@ pub fn training(
             + output * image(&|l| prediction.scaling(l).c_out);
         over_mask(vlb::terms(&clean, estimate, variance, &levels, trained))
     };
+    let direct = |level: NoiseLevel| f64::from(u8::from(level.sigma.is_infinite()));
     match (objective.kind, variance) {
+        (Kind::Simple, Some(log_variance)) if levels.iter().any(|l| l.sigma.is_infinite()) => {
+            // The likelihood teaches the spread alone.
+            let target = clean.clone() * image(&|l| prediction.target(l).0);
+            let error = (output.clone().detach() - target).square();
+            let spread = spread::negative_log_likelihood(error, log_variance);
+            simple(output) + over_mask(spread * image(&direct)) * SPREAD_WEIGHT
+        }
         (Kind::Simple, _) | (_, None) => simple(output),
         (Kind::Vlb, Some(variance)) => bound(output, variance),
         (Kind::Hybrid, Some(variance)) => {

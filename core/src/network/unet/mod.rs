@@ -55,6 +55,10 @@ pub struct UNetConfig {
     /// Dhariwal 2021, sect. 3.1).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub learned_variance: bool,
+    /// Also say how far the direct estimate, that of no noisy image at all, may err: the logarithm
+    /// of its variance in as many output channels again (Kendall & Gal 2017, eq. 8).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spread: bool,
 }
 
 fn one() -> usize {
@@ -76,6 +80,7 @@ impl Default for UNetConfig {
             stem: 2,
             classes: None,
             learned_variance: false,
+            spread: false,
         }
     }
 }
@@ -96,6 +101,7 @@ impl UNetConfig {
             stem: 1,
             classes: None,
             learned_variance: false,
+            spread: false,
         }
     }
 
@@ -114,6 +120,7 @@ impl UNetConfig {
             stem: 1,
             classes: None,
             learned_variance: false,
+            spread: false,
         }
     }
 
@@ -122,9 +129,9 @@ impl UNetConfig {
         self.stem << self.multipliers.len().saturating_sub(1)
     }
 
-    /// Channels of the output: the bands, twice with learned variance.
+    /// Channels of the output: the bands, twice with a variance of either kind.
     pub fn outputs(&self) -> usize {
-        match self.learned_variance {
+        match self.learned_variance || self.spread {
             true => 2 * self.bands,
             false => self.bands,
         }
@@ -172,6 +179,14 @@ impl UNetConfig {
         }
         if ![1, 2, 4].contains(&self.stem) {
             return fail("stem", "1, 2 or 4", self.stem.to_string());
+        }
+        if self.learned_variance && self.spread {
+            let got = "both".to_owned();
+            return fail(
+                "learned_variance",
+                "one of learned_variance and spread",
+                got,
+            );
         }
         if let Some(level) = self
             .attention_levels

@@ -15,7 +15,7 @@ fn with(method: Method) -> RestoreSettings {
 
 fn unconditional() -> Vec<Method> {
     let all = Method::ALL.into_iter();
-    let own = |m: &Method| !matches!(m, Method::Concat | Method::Cold);
+    let own = |m: &Method| !matches!(m, Method::Direct | Method::Concat | Method::Cold);
     all.filter(|m| own(m) && (*m != Method::Dps || cfg!(feature = "autodiff")))
         .collect()
 }

@@ -135,7 +135,7 @@ impl Bench<'_> {
             let seconds = started.elapsed().as_secs_f64();
             let stored = pair.example.as_stored(&filled, &pair.hole)?;
             if let Some((std, sample)) = more {
-                if settings.samples > 1 {
+                if settings.has_spread() {
                     pair.spread = spread_and_error(&pair.example.image, &stored, &std, &pair.hole);
                 }
                 if let Some(sample) = sample {

@@ -11,7 +11,7 @@ use crate::cli::RestoreArgs;
 use crate::commands::memory::{Load, MemoryPlan};
 use crate::commands::settings::{RestorePaths, subject, wish};
 use crate::device::{self, Chosen};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::gdal_io::format::Format;
 use crate::gdal_io::journal::Journal;
 use crate::gdal_io::mask::MaskReader;
@@ -71,6 +71,12 @@ impl Job {
         let subject = subject(&card, &scene.info, model_bands);
         let wish = wish(&args.run, least_samples)?;
         let mut settings = RestoreSettings::resolve(&card, &wish, &subject)?;
+        if paths.uncertainty.is_some() && !settings.has_spread() {
+            return Err(
+                Failure::mismatch("--uncertainty", "at least 2 --samples", "1")
+                    .hint("the uncertainty is the spread of several samples; try --samples 8"),
+            );
+        }
         let device = device::choose(args.run.device)?;
         let reference_bands = match &paths.reference {
             Some((path, _)) => Scene::open(path, "reference")?.data_bands().len(),

@@ -239,6 +239,7 @@ mod tests {
             stem: 1,
             classes: Some(3),
             learned_variance: false,
+            spread: false,
         }
     }
 

@@ -117,6 +117,7 @@ pub(super) fn made_up_card(name: &str, config: UNet2DConfig, scheduler: &Schedul
             overlap_px: side / 4,
         },
         uncertainty_factor: 1.0,
+        direct_factor: None,
         training: Training::default(),
         metrics: BTreeMap::new(),
         architecture: Architecture::UNet2D(Box::new(config)),

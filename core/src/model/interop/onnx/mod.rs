@@ -85,7 +85,11 @@ fn denoiser(card: &ModelCard, weights: &Arrays, sha256: &str) -> Result<Vec<u8>>
         let axis = [Attribute::Int("axis", 1)];
         input = builder.graph.node("Concat", &[&input, conditioning], &axis);
     }
-    let output = network(&mut builder, config, &input, &s.c_noise, class.as_deref())?;
+    let mut output = network(&mut builder, config, &input, &s.c_noise, class.as_deref())?;
+    if config.outputs() > config.bands {
+        // What the network says of a variance is not part of the denoiser.
+        output = channels(&mut builder, &output, (0, config.bands));
+    }
     let kept = builder.graph.node("Mul", &[&x, &s.c_skip], &[]);
     let added = builder.graph.node("Mul", &[&output, &s.c_out], &[]);
     let denoised = builder.graph.node("Add", &[&kept, &added], &[]);
@@ -109,10 +113,13 @@ fn denoiser(card: &ModelCard, weights: &Arrays, sha256: &str) -> Result<Vec<u8>>
 
 /// The mask among the conditioning channels: 1 = fill.
 fn masked(builder: &mut Builder, conditioning: &str, bands: usize) -> Value {
-    let [start, end, axes] = [bands as i64, bands as i64 + 1, 1].map(|n| builder.graph.ints(&[n]));
-    builder
-        .graph
-        .node("Slice", &[conditioning, &start, &end, &axes], &[])
+    channels(builder, conditioning, (bands, bands + 1))
+}
+
+/// The channels from the first of a range up to its second.
+fn channels(builder: &mut Builder, x: &str, (from, to): (usize, usize)) -> Value {
+    let [start, end, axes] = [from as i64, to as i64, 1].map(|n| builder.graph.ints(&[n]));
+    builder.graph.node("Slice", &[x, &start, &end, &axes], &[])
 }
 
 /// Zero where the residual is known to be zero.
