@@ -3,8 +3,13 @@
 #
 #   tests/bench/gpu.sh [DEVICE...]     vulkan, vulkan-software (default: vulkan)
 #
-# BATCH and REPEATS set the size of what is timed (128 tiles, 15 times). GPU_EXAMPLE names a built
-# core/examples/gpu.rs, for machines that have no Rust; PYTHON one that has PyTorch, or is unset.
+# Compared are the bundled network with its gradients and a restored scene. BATCH and REPEATS set the
+# size of what is timed (128 tiles, 15 times; REPEATS=0 times nothing: a minute on llvmpipe).
+# GPU_EXAMPLE names a built core/examples/gpu, for machines that have no Rust. What is added where
+# they are set:
+#   PYTHON                one that has PyTorch: the same network, weights and tiles on CUDA
+#   UNCLOUDED and RECIPE  a program (`make portable`) and a training recipe: a run of it on the
+#                         GPU, with its loss curve and how long the network waited for batches
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -23,5 +28,10 @@ for device in "$@"; do
 done
 if [[ -n "${PYTHON:-}" ]]; then
     "$PYTHON" tests/bench/gpu_peer.py "$model" || status=1
+fi
+if [[ -n "${UNCLOUDED:-}" && -n "${RECIPE:-}" ]]; then
+    "$UNCLOUDED" train "$RECIPE" --device gpu || status=1
+    folder="$(dirname "$RECIPE")/$(sed -n 's/^dir *= *"\(.*\)"/\1/p' "$RECIPE")"
+    cat "$folder/log.csv" || status=1
 fi
 exit "$status"

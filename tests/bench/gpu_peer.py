@@ -1,4 +1,4 @@
-"""PyTorch's half of tests/bench/gpu.sh: the same network, weights and batch as core/examples/gpu.rs, on
+"""PyTorch's half of tests/bench/gpu.sh: the same network, weights and batch as core/examples/gpu/main.rs, on
 the same GPU, in single precision, with TF32 products and in bfloat16. One JSON object a precision.
 
     python3 gpu_peer.py CHECKPOINT
@@ -60,7 +60,7 @@ def measure(path, precision, batch, repeats):
 
     def step():
         with cast():
-            loss = (net(x, c_noise) - clean).square().mean()
+            loss = (net(x, c_noise)[:, :bands] - clean).square().mean()
         for parameter in net.parameters():
             parameter.grad = None
         loss.backward()
