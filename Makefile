@@ -1,7 +1,7 @@
 # unclouded: `make` lists what can be made.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test bench install-deps lint build plugin qgis-test web web-dist
+.PHONY: help demo check test bench install-deps lint build plugin portable qgis-test web web-dist
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -12,6 +12,9 @@ demo: ## build, then remove the clouds of the bundled Sentinel-2 scene (only Rus
 build: ## build the program for this machine, with GPU support: target/release/unclouded
 	@.ci/install-deps
 	cargo build --release --locked -p unclouded
+
+portable: ## build dist/unclouded with GDAL inside: a program that runs where only glibc is installed
+	@.ci/portable
 
 plugin: ## build dist/unclouded_qgis.zip, the QGIS plugin with the program inside ('Install from ZIP')
 	@.ci/plugin
