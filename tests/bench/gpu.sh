@@ -26,7 +26,8 @@ status=0
 for device in "$@"; do
     timeout 240 "$GPU_EXAMPLE" "$model" "$device" || { echo "FAILED: $device"; status=1; }
 done
-if [[ -n "${PYTHON:-}" ]]; then
+# Where nothing is timed there is nothing to set beside PyTorch, and its PYTHON may lack it.
+if [[ -n "${PYTHON:-}" && "${REPEATS:-}" != 0 ]]; then
     "$PYTHON" tests/bench/gpu_peer.py "$model" || status=1
 fi
 if [[ -n "${UNCLOUDED:-}" && -n "${RECIPE:-}" ]]; then
