@@ -9,6 +9,7 @@
 mod bands;
 mod coarse;
 mod compose;
+mod dates;
 mod ensemble;
 mod eta;
 mod forecast;
@@ -53,6 +54,7 @@ use crate::model::{Conditioning, Model, Space};
 use crate::raster::tiler::Tiling;
 use crate::raster::{Mask, fill};
 use bands::RestoredBands;
+use dates::Dates;
 use group::Group;
 use in_flight::InFlight;
 use pause::Pause;
@@ -117,7 +119,8 @@ pub fn pass_through(
 /// noise is keyed to places of the scene. Filled values stay within the range of the band's
 /// visible values. Bands the model does not know follow the ones it restored
 /// ([`spectral`](crate::raster::spectral)). Where the source has a reference, all bands first
-/// follow that ([`guide`](crate::raster::guide)); without one, a guided model fills wide holes
+/// follow that ([`guide`](crate::raster::guide)), or the best of several
+/// ([`dates`](crate::raster::dates)); without one, a guided model fills wide holes
 /// coarse to fine ([`coarse`](crate::raster::coarse)).
 ///
 /// # Errors
@@ -134,7 +137,7 @@ pub async fn restore_async(
     let (height, width) = source.size();
     settings::check(settings, source.bands(), model)?;
     settings::check_fills(model)?;
-    settings.written.check(source.reference_bands())?;
+    settings.written.check(source.reference_bands().len())?;
     let tiling = Tiling::new(height, width, settings.tile_px, settings.overlap_px)?;
     let levels = model.levels(settings.steps)?;
     let restored = RestoredBands::new(&settings.model_bands);
@@ -197,6 +200,7 @@ pub async fn restore_async(
         ..settings.clone()
     };
     in_flight.drop_rows(tiling.finished(first).row);
+    let mut dates = Dates::default();
     for row in first..tiling.rows() {
         let finished = tiling.finished(row);
         let mut rows = match row < recalled {
@@ -212,7 +216,14 @@ pub async fn restore_async(
         let mut sample = rows.clone().filter(|_| drawn);
         for segments in segments::groups(&survey.tiles(&tiling, row), fill::REACH_PX + reach_px) {
             let textured = in_flight.textures.is_some();
-            let group = Group::read(source, &segments, finished, &plan, textured, &mut meter)?;
+            let group = Group::read(
+                (&mut *source, &mut dates),
+                &segments,
+                finished,
+                &plan,
+                textured,
+                &mut meter,
+            )?;
             summary.tiles += group.tiles.len();
             let how = (model, settings);
             let ensembles = group
@@ -245,6 +256,7 @@ pub async fn restore_async(
             }
         }
         in_flight.drop_rows(finished.row_end());
+        dates.drop_rows(finished.row_end());
         if let Some(sample) = sample {
             sink.sample(finished, sample.image)?;
         }
@@ -258,7 +270,7 @@ pub async fn restore_async(
 
 /// Whether wide holes of this scene are filled coarse to fine.
 fn coarse_to_fine(source: &dyn SceneSource, model: &Model) -> bool {
-    model.card.conditioning == Conditioning::Guided && source.reference_bands() == 0
+    model.card.conditioning == Conditioning::Guided && source.reference_bands().is_empty()
 }
 
 /// What holds for every row of tiles.

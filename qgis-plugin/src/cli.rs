@@ -10,6 +10,7 @@ mod train;
 
 use std::path::PathBuf;
 
+use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand};
 use unclouded_core::diffusion::sampler::Sampler;
 
@@ -84,6 +85,7 @@ Examples:
   unclouded restore scene.tif -o clear.tif --mask clouds.tif --samples 8 \\
       --uncertainty std.tif --provenance filled.tif --preview look.png
   unclouded restore scene.tif -o clear.tif --mask clouds.tif --reference june.tif
+  unclouded restore july.tif -o clear.tif --mask clouds.tif --reference season/
   unclouded restore scene.tif -o clear.tif --mask clouds.tif --cog --resume
   unclouded restore june.tif july.tif -o filled/ --mask-from auto
   unclouded restore --batch scenes.csv --resume
@@ -113,8 +115,8 @@ pub struct RestoreArgs {
 
     /// Fill the scenes of a list: a CSV file, or a STAC ItemCollection (JSON)
     ///
-    /// The CSV has a header line with the columns scene and output, and may have mask, reference
-    /// and reference_mask; what a line leaves empty comes from the options. Without the column
+    /// The CSV has a header line with the columns scene and output, and may have mask, reference,
+    /// reference_mask (several divided by ;) and date; what a line leaves empty comes from the options. Without the column
     /// output, and for STAC items, -o names the folder. Paths are relative to the list.
     #[arg(
         long,
@@ -225,22 +227,51 @@ pub struct RestoreArgs {
     )]
     pub offset: OffsetChoice,
 
-    /// Image of another date of the same place
+    /// Image of another date of the same place; again for more, or a folder, or a quoted pattern
     ///
     /// Any bands of any sensor: each band of the scene is fitted to them where both show the
     /// ground, and follows them under the clouds. Another grid or CRS is brought onto the
-    /// scene's.
-    #[arg(long, value_name = "REF.tif", help_heading = "Reference")]
-    pub reference: Option<PathBuf>,
+    /// scene's. Of several dates those are asked that explain the visible ground best, and clouds
+    /// are looked for in each; the scene itself among them is left out.
+    #[arg(long, value_name = "REF.tif|DIR|'*.tif'", help_heading = "Other dates")]
+    pub reference: Vec<PathBuf>,
 
-    /// Raster or polygons that say where the reference has clouds
+    /// Raster or polygons that say where the reference has clouds; of several, in their order
     #[arg(
         long,
         value_name = "M",
         requires = "reference",
-        help_heading = "Reference"
+        help_heading = "Other dates"
     )]
-    pub reference_mask: Option<PathBuf>,
+    pub reference_mask: Vec<PathBuf>,
+
+    /// Ask no more than so many other dates, the nearest in time first
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 12,
+        value_parser = clap::value_parser!(u16).range(1..=100),
+        requires = "reference",
+        help_heading = "Other dates"
+    )]
+    pub max_references: u16,
+
+    /// Ask no date farther away than so many days
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "reference",
+        help_heading = "Other dates"
+    )]
+    pub max_days: Option<u32>,
+
+    /// Ask no date after the scene's, as who fills it when it arrives must do
+    #[arg(long, requires = "reference", help_heading = "Other dates")]
+    pub no_future: bool,
+
+    /// When the scene was taken [default: from its name, else its metadata]
+    #[arg(long, value_name = "YYYY-MM-DD", help_heading = "Other dates")]
+    pub date: Option<NaiveDate>,
 
     /// How to find the clouds of the reference
     ///
@@ -250,7 +281,7 @@ pub struct RestoreArgs {
         value_enum,
         value_name = "HOW",
         requires = "reference",
-        help_heading = "Reference"
+        help_heading = "Other dates"
     )]
     pub reference_mask_from: Option<MaskFrom>,
 
@@ -261,7 +292,7 @@ pub struct RestoreArgs {
         value_delimiter = ',',
         requires = "reference_mask",
         allow_negative_numbers = true,
-        help_heading = "Reference"
+        help_heading = "Other dates"
     )]
     pub reference_mask_values: Vec<f64>,
 

@@ -2,7 +2,9 @@
 
 pub mod bits;
 pub mod blend;
+mod cholesky;
 pub mod coarse;
+pub mod dates;
 pub mod detect;
 pub mod fill;
 pub mod growth;

@@ -8,7 +8,7 @@
 //! guides gets beta near 0, that is, the smooth fill.
 
 use super::summed_area::SummedArea;
-use super::{Mask, Raster, Window};
+use super::{Mask, Raster, Window, cholesky};
 
 /// Folds of the cross-validation: a grid of `SIDE` x `SIDE` blocks, repeated over the scene.
 const SIDE: usize = 4;
@@ -347,30 +347,8 @@ impl Sums {
         }
         // A last trace of ridge keeps identical guides solvable.
         let lift = (ridge + 1e-9) * trace / g as f64;
-        // Cholesky factor, lower triangle.
-        let mut lower = vec![0.0; g * g];
-        for i in 0..g {
-            for j in 0..=i {
-                let dot: f64 = (0..j).map(|k| lower[i * g + k] * lower[j * g + k]).sum();
-                let value = self.gg[i * g + j] - dot;
-                lower[i * g + j] = if i == j {
-                    (value + lift).max(lift).sqrt()
-                } else {
-                    value / lower[j * g + j]
-                };
-            }
-        }
         let mut beta = self.go.clone();
-        for b in beta.chunks_exact_mut(g) {
-            for i in 0..g {
-                let dot: f64 = (0..i).map(|k| lower[i * g + k] * b[k]).sum();
-                b[i] = (b[i] - dot) / lower[i * g + i];
-            }
-            for i in (0..g).rev() {
-                let dot: f64 = (i + 1..g).map(|k| lower[k * g + i] * b[k]).sum();
-                b[i] = (b[i] - dot) / lower[i * g + i];
-            }
-        }
+        cholesky::solve(&self.gg, lift, g, &mut beta);
         beta
     }
 }

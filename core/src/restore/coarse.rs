@@ -133,7 +133,6 @@ impl SceneSource for SmallSource<'_> {
             image: self.small.image.read(window)?,
             mask: self.small.mask.read(window),
             valid: self.small.valid.read(window),
-            reference: None,
         })
     }
 

@@ -29,7 +29,7 @@ pub fn forecast(
 ) -> Result<Forecast> {
     settings::check(settings, source.bands(), model)?;
     settings::check_fills(model)?;
-    settings.written.check(source.reference_bands())?;
+    settings.written.check(source.reference_bands().len())?;
     let (height, width) = source.size();
     let tiling = Tiling::new(height, width, settings.tile_px, settings.overlap_px)?;
     let restored = RestoredBands::new(&settings.model_bands);

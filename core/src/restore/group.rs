@@ -1,6 +1,7 @@
 //! Neighbouring tiles that are read together, and their ensembles.
 
 use super::compose::Part;
+use super::dates::Dates;
 use super::pause::Pause;
 use super::predict::{Tile, residuals};
 use super::progress::Meter;
@@ -26,7 +27,7 @@ pub(super) struct Group {
 impl Group {
     /// Reads the segments of a group that lie in the rows `finished`.
     pub fn read(
-        source: &mut dyn SceneSource,
+        (source, dates): (&mut dyn SceneSource, &mut Dates),
         segments: &[Segment],
         finished: Window,
         plan: &Plan,
@@ -42,7 +43,7 @@ impl Group {
         for segment in segments {
             let filled = segment.window().grow(fill::REACH_PX, height, width);
             let context = filled.grow(plan.space.reach_px(), height, width);
-            let view = View::read(source, context, filled, plan)?;
+            let view = View::read(source, context, filled, plan, dates)?;
             let tiles = segment.tiles.iter();
             group
                 .tiles

@@ -14,8 +14,6 @@ pub struct SceneWindow {
     pub mask: Mask,
     /// True = data; false = nodata, which is neither read nor filled.
     pub valid: Mask,
-    /// The same place at another date, where the source has one.
-    pub reference: Option<Reference>,
 }
 
 /// A part of an image of another date, on the grid of the scene.
@@ -33,12 +31,19 @@ pub trait SceneSource {
     fn size(&self) -> (usize, usize);
     /// Number of bands.
     fn bands(&self) -> usize;
-    /// Number of bands of the reference; 0 without one.
-    fn reference_bands(&self) -> usize {
-        0
-    }
-    /// Reads a window that lies inside the scene. Visible and observed values are finite.
+    /// Reads a window that lies inside the scene. Visible values are finite.
     fn read(&mut self, window: Window) -> Result<SceneWindow>;
+    /// Number of bands of each image of the same place at another date.
+    fn reference_bands(&self) -> Vec<usize> {
+        Vec::new()
+    }
+    /// Reads one of these inside a window that lies inside the scene. Observed values are finite.
+    fn read_reference(&mut self, _reference: usize, window: Window) -> Result<Reference> {
+        Ok(Reference {
+            image: Raster::new(0, window.height, window.width),
+            observed: Mask::new(window.height, window.width, false),
+        })
+    }
     /// Room for what grows with the area of the scene; in memory unless a face has a disk.
     fn scratch(&self) -> Result<Box<dyn Scratch>> {
         Ok(Box::new(MemoryScratch::default()))

@@ -9,7 +9,7 @@ pub struct MemorySource<'a> {
     image: &'a Raster,
     mask: &'a Mask,
     valid: &'a Mask,
-    reference: Option<(&'a Raster, &'a Mask)>,
+    references: Vec<(&'a Raster, &'a Mask)>,
 }
 
 impl<'a> MemorySource<'a> {
@@ -19,17 +19,15 @@ impl<'a> MemorySource<'a> {
             image,
             mask,
             valid,
-            reference: None,
+            references: Vec::new(),
         }
     }
 
     /// Adds an image of another date of the same size, in its own bands and units, which shows
-    /// the ground where `observed`.
-    pub fn with_reference(self, reference: &'a Raster, observed: &'a Mask) -> Self {
-        MemorySource {
-            reference: Some((reference, observed)),
-            ..self
-        }
+    /// the ground where `observed`; again for one more.
+    pub fn with_reference(mut self, reference: &'a Raster, observed: &'a Mask) -> Self {
+        self.references.push((reference, observed));
+        self
     }
 }
 
@@ -42,8 +40,17 @@ impl SceneSource for MemorySource<'_> {
         self.image.bands
     }
 
-    fn reference_bands(&self) -> usize {
-        self.reference.map_or(0, |(image, _)| image.bands)
+    fn reference_bands(&self) -> Vec<usize> {
+        let bands = self.references.iter().map(|(image, _)| image.bands);
+        bands.collect()
+    }
+
+    fn read_reference(&mut self, reference: usize, window: Window) -> Result<Reference> {
+        let (image, observed) = self.references[reference];
+        Ok(Reference {
+            image: image.crop(window),
+            observed: observed.crop(window),
+        })
     }
 
     fn read(&mut self, window: Window) -> Result<SceneWindow> {
@@ -51,10 +58,6 @@ impl SceneSource for MemorySource<'_> {
             image: self.image.crop(window),
             mask: self.mask.crop(window),
             valid: self.valid.crop(window),
-            reference: self.reference.map(|(image, observed)| Reference {
-                image: image.crop(window),
-                observed: observed.crop(window),
-            }),
         })
     }
 }

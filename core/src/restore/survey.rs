@@ -29,7 +29,7 @@ pub(super) struct Survey {
     pub contrast: f32,
     /// How the bands the model does not know follow the ones it knows.
     pub transfer: Transfer,
-    /// How the bands of the scene follow those of the reference, where there is one.
+    /// How the bands of the scene follow those of the reference, where there is just one.
     pub reference: Option<ReferenceFit>,
     /// The bands the model knows, shrunk, where that was asked for.
     pub small: Option<Smaller>,
@@ -59,9 +59,10 @@ impl Survey {
     ) -> Result<Self> {
         let ((height, width), bands) = (source.size(), source.bands());
         let options = Options::default();
-        let reference_bands = source.reference_bands();
-        let mut reference = (reference_bands > 0)
-            .then(|| ReferenceSums::new(bands, reference_bands, height, width));
+        let mut reference = match source.reference_bands()[..] {
+            [one] => Some(ReferenceSums::new(bands, one, height, width)),
+            _ => None,
+        };
         let halo_px = match &reference {
             Some(_) => options.halo_px().max(reference_options().halo_px()),
             None => options.halo_px(),
@@ -94,12 +95,7 @@ impl Survey {
                     height: bottom - window.row,
                     ..window
                 };
-                let SceneWindow {
-                    image,
-                    mask,
-                    valid,
-                    reference: other,
-                } = source.read(window)?;
+                let SceneWindow { image, mask, valid } = source.read(window)?;
                 let holes = valid.and(&mask);
                 let inner = core.relative_to(window);
                 valid_px += valid.crop(inner).count();
@@ -132,7 +128,8 @@ impl Survey {
                     }
                 }
                 fit.add(&image, &mask, &valid, window, core);
-                if let Some((sums, other)) = reference.as_mut().zip(other) {
+                if let Some(sums) = &mut reference {
+                    let other = source.read_reference(0, window)?;
                     sums.add(&image, &mask, &valid, &other, window, core);
                 }
                 if let Some(shrunk) = &mut shrunk {

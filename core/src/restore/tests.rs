@@ -161,12 +161,7 @@ impl SceneSource for Memory {
                 *value = self.junk;
             }
         }
-        Ok(SceneWindow {
-            image,
-            mask,
-            valid,
-            reference: None,
-        })
+        Ok(SceneWindow { image, mask, valid })
     }
 }
 

@@ -1,9 +1,10 @@
 //! Neighbouring tiles with their surroundings: read, smoothly filled, guided.
 
 use super::coarse::{Enlarged, Estimate};
+use super::dates::Dates;
 use super::predict::Tile;
 use super::texture::{self, Surroundings};
-use super::{Plan, SceneSource, SceneWindow};
+use super::{Plan, Reference, SceneSource, SceneWindow};
 use crate::error::Result;
 use crate::model::Shown;
 use crate::raster::guide::{self, Guide};
@@ -20,6 +21,8 @@ pub(super) struct View {
     pub coarse: Option<Delta>,
     /// True = masked and valid.
     pub holes: Mask,
+    /// True = several dates say what lies there.
+    pub told: Option<Mask>,
     /// The bands that are restored, as the network sees them: `smooth` with `coarse`.
     guides: Raster,
     /// The bands that are restored as a reference suggests them, and where it was observed.
@@ -45,13 +48,9 @@ impl View {
         context: Window,
         filled: Window,
         plan: &Plan,
+        dates: &mut Dates,
     ) -> Result<Self> {
-        let SceneWindow {
-            image,
-            mask,
-            valid,
-            reference,
-        } = source.read(context)?;
+        let SceneWindow { image, mask, valid } = source.read(context)?;
         let visible = valid.and_not(&mask);
         let holes = valid.and(&mask);
         // Nodata is filled like a hole, as in training: the network never sees its value. What
@@ -64,11 +63,26 @@ impl View {
         let soft = |image: &Raster, far: &[f32]| {
             fill::soft_towards(image, &targets, &known, plan.space.reach_px(), far)
         };
-        let reference = reference.zip(survey.reference.as_ref()).map(|(r, fit)| {
-            let prediction =
-                guide::predict(&r.image, &r.observed, &fit.transfer, plan.space.reach_px());
-            (prediction, r.observed, &fit.offset)
-        });
+        let reference = match (source.reference_bands().len(), &survey.reference) {
+            (0, _) => None,
+            (_, Some(fit)) => {
+                let Reference { image, observed } = source.read_reference(0, context)?;
+                let reach_px = plan.space.reach_px();
+                let prediction = guide::predict(&image, &observed, &fit.transfer, reach_px);
+                Some((prediction, observed, fit.offset.clone()))
+            }
+            (_, None) => {
+                let (suggested, observed) = dates.suggest(source, context)?;
+                let everywhere = Mask::new(context.height, context.width, true);
+                let unknown = observed.invert();
+                let reach_px = plan.space.reach_px();
+                observed.any().then(|| {
+                    let prediction = fill::soft(&suggested, &unknown, &everywhere, reach_px);
+                    // It has the scene's own brightness.
+                    (prediction, observed, vec![0.0; image.bands])
+                })
+            }
+        };
         let smooth = match &reference {
             Some((prediction, _, offset)) => {
                 let mut smooth = soft(&guide::subtract(&image, prediction), offset);
@@ -80,6 +94,9 @@ impl View {
         let reference = reference.map(|(prediction, observed, _)| {
             (prediction.select_bands(&plan.restored.bands), observed)
         });
+        let several = source.reference_bands().len() > 1;
+        let told = reference.as_ref().filter(|_| several);
+        let told = told.map(|(_, observed)| observed.clone());
         let mut guides = smooth.select_bands(&plan.restored.bands);
         let coarse = match plan.coarse {
             Some(estimate) => Delta::new(estimate, context, &guides, &visible.invert())?,
@@ -93,6 +110,7 @@ impl View {
             smooth,
             coarse,
             holes,
+            told,
             guides,
             reference,
             visible,

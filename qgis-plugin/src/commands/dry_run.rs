@@ -46,7 +46,7 @@ pub fn run(job: &Job, reporter: &mut Reporter) -> Result<()> {
     let bar = RefCell::new(&mut *reporter);
     let watch = |row_end: usize| bar.borrow_mut().advance(row_end as u64);
     let mut source = GdalSource::new(&job.scene, &job.mask)
-        .with_reference(job.reference.as_ref())
+        .with_references(&job.references)
         .with_watch(&watch);
     let forecast = core::forecast(&mut source, &model, settings)?;
     let surveying = began.elapsed().as_secs_f64();

@@ -58,7 +58,7 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
     let folders = Folders::prepare(own, all, &images, &inputs)?;
     let device = device::choose(args.run.device)?;
     let model = checkpoint.load(&device.device)?;
-    check_write(&args.run, args.reference.as_ref())?;
+    check_write(&args.run, usize::from(args.reference.is_some()))?;
     let settings = RestoreSettings::resolve(&card, &wish, &Subject::default())?;
     if args.plot.is_some() && !settings.has_spread() {
         return Err(Failure::mismatch("--plot", "at least 2 --samples", "1")

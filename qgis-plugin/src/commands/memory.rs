@@ -6,6 +6,7 @@
 //! of the resident set on scenes of 1098 to 10980 pixels.
 
 use unclouded_core::model::ModelCard;
+use unclouded_core::raster::dates::{MOST_DATES, MOST_PIXELS as FITTED_PX};
 use unclouded_core::restore::{
     RestoreSettings, Written, texture_bytes, tiles_in_flight, widest_segment_px,
 };
@@ -25,6 +26,8 @@ const BATCHES: [usize; 4] = [8, 4, 2, 1];
 const MAPS: usize = 24;
 /// Pixels a tile's surroundings reach over on either side, about.
 const HALO_PX: usize = 180;
+/// Side of the ground that a block of several dates is fitted to.
+const FIT_PX: usize = 512;
 /// Columns that are surveyed at once.
 const SURVEY_COLS: usize = 4096;
 
@@ -50,8 +53,8 @@ pub struct Load<'a> {
     pub checkpoint_bytes: usize,
     /// Tile size, samples.
     pub settings: &'a RestoreSettings,
-    /// Bands of the reference.
-    pub reference_bands: usize,
+    /// Bands of each other date.
+    pub reference_bands: &'a [usize],
     /// Whether the standard deviation is written.
     pub uncertainty: bool,
 }
@@ -81,11 +84,29 @@ impl Load<'_> {
         })
     }
 
+    /// What several dates need on top: what they say of a view, or the ground that a block is
+    /// fitted to, bytes.
+    fn dates(&self, view_px: usize) -> usize {
+        if self.reference_bands.len() < 2 {
+            return 0;
+        }
+        let info = self.scene;
+        let asked = self.reference_bands.len().min(MOST_DATES);
+        let most = self.reference_bands.iter().max().copied().unwrap_or(0);
+        let own = info.data_bands().len();
+        let features = view_px * FLOAT * (asked * 2 * most + own);
+        let block_px = FIT_PX.min(info.width) * FIT_PX.min(info.height);
+        let samples = FITTED_PX * FLOAT * 2 * most * (self.reference_bands.len() + 3 * asked);
+        let fit = block_px * (FLOAT * (own + 3 * most) + 24 + self.reference_bands.len());
+        features.max(fit + samples)
+    }
+
     /// All but GDAL's cache, bytes.
     fn peak(&self, batch: usize) -> usize {
         let (settings, info) = (self.settings, self.scene);
         let tile = settings.tile_px;
-        let bands = info.data_bands().len() + self.reference_bands;
+        let most = self.reference_bands.iter().max().copied().unwrap_or(0);
+        let bands = info.data_bands().len() + most;
         let guides = settings.model_bands.len();
         let width = info.width;
         // A segment: image, smooth fill, summed areas in double precision, a few of the guides.
@@ -114,7 +135,7 @@ impl Load<'_> {
         let masks = info.width * info.height / 6;
         PROGRAM
             + 3 * self.checkpoint_bytes
-            + (view + rows).max(survey)
+            + (view + rows + self.dates(context)).max(survey)
             + blocks
             + flight
             + network

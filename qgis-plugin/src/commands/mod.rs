@@ -9,6 +9,7 @@ pub mod generate;
 pub mod info;
 pub mod mask;
 pub mod memory;
+pub mod references;
 pub mod restore;
 mod run_key;
 pub mod settings;

@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime};
 
 mod bar;
 mod job;
-mod other_date;
+mod other_dates;
 
 use serde_json::json;
 use unclouded_core::restore as core;
@@ -79,14 +79,14 @@ pub fn run(args: &RestoreArgs, reporter: &mut Reporter) -> Result<Done> {
     })
 }
 
-/// Size and time of change of every file of the scene and its reference.
+/// Size and time of change of every file of the scene and its other dates.
 fn stamp(job: &Job) -> Vec<Option<(u64, SystemTime)>> {
-    let reference = job
-        .reference
-        .as_ref()
+    let references = job
+        .references
+        .iter()
         .map(|reference| &reference.scene().dataset);
-    let datasets = [Some(&job.scene.dataset), reference];
-    let files = datasets.into_iter().flatten().flat_map(gdal_io::file_list);
+    let datasets = std::iter::once(&job.scene.dataset).chain(references);
+    let files = datasets.flat_map(gdal_io::file_list);
     files
         .map(|file| {
             let about = file.metadata().ok()?;
@@ -153,7 +153,7 @@ fn fill(job: &Job, args: &RestoreArgs, started: Instant, reporter: &mut Reporter
     let bar = Bar::new(reporter, &job.format);
     let watch = |row_end: usize| bar.surveyed(row_end);
     let mut source = GdalSource::new(scene, mask)
-        .with_reference(job.reference.as_ref())
+        .with_references(&job.references)
         .with_scratch(folder)
         .with_watch(&watch);
     let open = || Scene::open_with(&paths.scene, "scene", args.offset);

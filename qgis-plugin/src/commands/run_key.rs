@@ -15,7 +15,7 @@ use crate::gdal_io::scene::Scene;
 use crate::gdal_io::source::{read_native, strips};
 use crate::gdal_io::{file_list, unreadable};
 
-/// The key of a job: version, files of the scene and the reference, pixels of the masks, model,
+/// The key of a job: version, files of the scene and its other dates, pixels of the masks, model,
 /// settings, storage.
 ///
 /// # Errors
@@ -41,7 +41,7 @@ pub fn key(job: &Job, checkpoint_sha256: &str) -> Result<Key> {
             add_mask(&mut hash, &left_out);
         }
     }
-    if let Some(reference) = &job.reference {
+    for reference in &job.references {
         add_scene(&mut hash, reference.scene())?;
         for window in strips(info.height, info.width) {
             add_mask(&mut hash, &reference.clouds(window)?);

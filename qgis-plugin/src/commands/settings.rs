@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use unclouded_core::model::ModelCard;
 use unclouded_core::restore::{Method, RestoreSettings, Subject, Wish, Written};
 
+use super::references;
 use crate::cli::{RestoreArgs, RunArgs};
 use crate::failure::{Failure, Result};
 use crate::gdal_io::journal::Journal;
@@ -20,8 +21,8 @@ pub struct RestorePaths {
     pub scene: PathBuf,
     /// The mask that was asked for.
     pub mask: MaskRequest,
-    /// An image of another date, and its clouds.
-    pub reference: Option<(PathBuf, Option<MaskRequest>)>,
+    /// Images of other dates, and their clouds where something was said of them.
+    pub references: Vec<(PathBuf, Option<MaskRequest>)>,
     /// The filled scene.
     pub output: PathBuf,
     /// The standard deviation.
@@ -38,7 +39,7 @@ impl RestorePaths {
     /// # Errors
     /// Exit 2, before anything is read.
     pub fn check(args: &RestoreArgs) -> Result<Self> {
-        check_write(&args.run, args.reference.as_ref())?;
+        check_write(&args.run, args.reference.len())?;
         let mask = MaskRequest {
             whose: Whose::Scene,
             path: args.mask.clone(),
@@ -49,7 +50,8 @@ impl RestorePaths {
             extent: args.extent,
         };
         mask.check()?;
-        if let Some(clouds) = reference_mask(args) {
+        let references = other_dates(args)?;
+        for clouds in references.iter().filter_map(|(_, clouds)| clouds.as_ref()) {
             clouds.check()?;
         }
         wish(&args.run, 1)?;
@@ -63,10 +65,7 @@ impl RestorePaths {
         let paths = RestorePaths {
             scene: scene.clone(),
             mask,
-            reference: args
-                .reference
-                .clone()
-                .map(|path| (path, reference_mask(args))),
+            references,
             output: output.clone(),
             uncertainty: args.uncertainty.clone(),
             provenance: args.provenance.clone(),
@@ -88,7 +87,7 @@ impl RestorePaths {
         let resumed = args.resume && Journal::was_committing(&paths.output);
         let mut inputs = paths.mask.inputs();
         inputs.push(paths.scene.clone());
-        if let Some((reference, clouds)) = &paths.reference {
+        for (reference, clouds) in &paths.references {
             inputs.push(reference.clone());
             inputs.extend(clouds.iter().flat_map(MaskRequest::inputs));
         }
@@ -124,17 +123,48 @@ impl RestorePaths {
     }
 }
 
-fn reference_mask(args: &RestoreArgs) -> Option<MaskRequest> {
-    if args.reference_mask.is_none() && args.reference_mask_from.is_none() {
-        return None;
+/// The images of other dates with what was said of their clouds.
+fn other_dates(args: &RestoreArgs) -> Result<Vec<(PathBuf, Option<MaskRequest>)>> {
+    let masks = &args.reference_mask;
+    let clouds = |path: Option<&PathBuf>| {
+        let said = path.is_some() || args.reference_mask_from.is_some();
+        said.then(|| MaskRequest {
+            whose: Whose::Reference,
+            path: path.cloned(),
+            from: args.reference_mask_from,
+            values: args.reference_mask_values.clone(),
+            ..MaskRequest::default()
+        })
+    };
+    if masks.is_empty() {
+        let files = references::expand(&args.reference)?;
+        return Ok(files.into_iter().map(|file| (file, clouds(None))).collect());
     }
-    Some(MaskRequest {
-        whose: Whose::Reference,
-        path: args.reference_mask.clone(),
-        from: args.reference_mask_from,
-        values: args.reference_mask_values.clone(),
-        ..MaskRequest::default()
-    })
+    // Masks go with the files in the order in which both are named: not with those of a folder.
+    let mut pairs = Vec::new();
+    for (name, mask) in args.reference.iter().zip(masks) {
+        match &references::expand(std::slice::from_ref(name))?[..] {
+            [one] => pairs.push((one.clone(), clouds(Some(mask)))),
+            more => {
+                let got = format!("{} with {} of them", name.display(), more.len());
+                return Err(Failure::mismatch(
+                    "--reference",
+                    "one file for each --reference-mask",
+                    got,
+                )
+                .hint(
+                    "name every file, or leave out --reference-mask: clouds are looked for then",
+                ));
+            }
+        }
+    }
+    if masks.len() != args.reference.len() {
+        let expected = format!("{}, one for each --reference", args.reference.len());
+        return Err(Failure::mismatch("--reference-mask", expected, masks.len())
+            .hint("in the order of the references; without any, clouds are looked for in several dates"));
+    }
+    pairs.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(pairs)
 }
 
 /// The folder as the system sees it, and the name in it: equal for two ways to write one file.
@@ -202,8 +232,7 @@ pub fn subject(card: &ModelCard, scene: &SceneInfo, model_bands: Vec<usize>) -> 
 ///
 /// # Errors
 /// Exit 2.
-pub fn check_write(run: &RunArgs, reference: Option<&PathBuf>) -> Result<()> {
-    let references = usize::from(reference.is_some());
+pub fn check_write(run: &RunArgs, references: usize) -> Result<()> {
     Ok(Written::from(run.write).check(references)?)
 }
 

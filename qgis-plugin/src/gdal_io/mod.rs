@@ -2,6 +2,7 @@
 
 pub mod background;
 pub mod block_rows;
+pub mod date;
 pub mod dtype;
 pub mod encoding;
 mod ffi;

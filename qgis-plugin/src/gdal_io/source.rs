@@ -5,7 +5,7 @@ use std::path::Path;
 use gdal::Dataset;
 use gdal::errors::GdalError;
 use unclouded_core::raster::{Mask, Raster, Window};
-use unclouded_core::restore::{MemoryScratch, SceneSource, SceneWindow, Scratch};
+use unclouded_core::restore::{MemoryScratch, Reference, SceneSource, SceneWindow, Scratch};
 
 use super::dtype::{Native, StoredValue};
 use super::mask::MaskReader;
@@ -25,7 +25,7 @@ pub struct GdalSource<'a> {
     scene: &'a Scene,
     mask: &'a MaskReader,
     bands: Vec<usize>,
-    reference: Option<&'a ReferenceReader>,
+    references: &'a [ReferenceReader],
     scratch: Option<&'a Path>,
     watch: Option<&'a dyn Fn(usize)>,
 }
@@ -80,7 +80,7 @@ impl<'a> GdalSource<'a> {
             scene,
             mask,
             bands: scene.data_bands(),
-            reference: None,
+            references: &[],
             scratch: None,
             watch: None,
         }
@@ -102,9 +102,9 @@ impl<'a> GdalSource<'a> {
         }
     }
 
-    /// Add an image of another date.
-    pub fn with_reference(self, reference: Option<&'a ReferenceReader>) -> Self {
-        GdalSource { reference, ..self }
+    /// Add images of other dates.
+    pub fn with_references(self, references: &'a [ReferenceReader]) -> Self {
+        GdalSource { references, ..self }
     }
 
     /// Walk the scene once and count.
@@ -272,8 +272,17 @@ impl SceneSource for GdalSource<'_> {
         self.bands.len()
     }
 
-    fn reference_bands(&self) -> usize {
-        self.reference.map_or(0, ReferenceReader::bands)
+    fn reference_bands(&self) -> Vec<usize> {
+        self.references.iter().map(ReferenceReader::bands).collect()
+    }
+
+    fn read_reference(
+        &mut self,
+        reference: usize,
+        window: Window,
+    ) -> unclouded_core::Result<Reference> {
+        crate::interrupt::check()?;
+        self.references[reference].read(window)
     }
 
     fn read(&mut self, window: Window) -> unclouded_core::Result<SceneWindow> {
@@ -305,15 +314,7 @@ impl SceneSource for GdalSource<'_> {
         if let Some(watch) = self.watch {
             watch(window.row_end());
         }
-        Ok(SceneWindow {
-            image,
-            mask,
-            valid,
-            reference: self
-                .reference
-                .map(|reference| reference.read(window))
-                .transpose()?,
-        })
+        Ok(SceneWindow { image, mask, valid })
     }
 
     fn scratch(&self) -> unclouded_core::Result<Box<dyn Scratch>> {

@@ -1,6 +1,7 @@
 //! A raster brought onto the grid of a scene: a description in memory that warps what is read.
 
 use std::ffi::CString;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use gdal::Dataset;
@@ -10,7 +11,8 @@ use super::ffi;
 use super::scene::{Scene, geotransform};
 use crate::failure::{Failure, Result};
 
-/// Where the description lies while it is needed: one name, so that a resumed run finds the same.
+/// Where descriptions lie while they are needed: each raster has one name, so that a resumed run
+/// finds the same.
 const FOLDER: &str = "/vsimem/unclouded-warped";
 
 /// A description that is gone when it is dropped.
@@ -67,8 +69,11 @@ impl Warped {
         if !has_nodata && !has_alpha {
             words.push("-dstalpha".to_owned());
         }
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        let target = Path::new(FOLDER).join(format!("{name}.vrt"));
+        // Two dates may have one name in two folders.
+        let mut name = DefaultHasher::new();
+        path.hash(&mut name);
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let target = Path::new(FOLDER).join(format!("{stem}-{:016x}.vrt", name.finish()));
         let target_name = CString::new(target.to_string_lossy().as_bytes())
             .map_err(|_| no_way(path, "its name holds a zero byte"))?;
         ffi::warp(&target_name, raster, &words).map_err(|error| no_way(path, &error))?;

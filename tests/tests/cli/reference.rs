@@ -15,6 +15,11 @@ fn demo(name: &str) -> PathBuf {
 
 /// The scene at `path` under another sun, in another number format and with one band fewer.
 fn other_date(path: &Path, output: &Path) {
+    other_light(path, output, |value| 0.5 - value / 20_000.0);
+}
+
+/// The scene at `path` with other values and one band fewer.
+fn other_light(path: &Path, output: &Path, light: impl Fn(f32) -> f32) {
     let scene = Dataset::open(path).unwrap();
     let size = scene.raster_size();
     let bands = scene.raster_count() - 1;
@@ -28,7 +33,7 @@ fn other_date(path: &Path, output: &Path) {
     for band in 1..=bands {
         let values = scene.rasterband(band).unwrap();
         let values = values.read_as::<f32>((0, 0), size, size, None).unwrap();
-        let changed = values.data().iter().map(|v| 0.5 - v / 20_000.0).collect();
+        let changed = values.data().iter().map(|v| light(*v)).collect();
         let mut buffer = Buffer::new(size, changed);
         let mut target = out.rasterband(band).unwrap();
         target.write((0, 0), size, &mut buffer).unwrap();
@@ -346,4 +351,68 @@ fn a_clouded_reference_is_said() {
     let told = fill(&["--reference-mask-from", "auto"]);
     assert!(!told.stderr.contains("warning:"), "{told:#?}");
     assert!(told.stderr.contains("filled without it"), "{told:#?}");
+}
+
+#[test]
+fn several_dates_fill_together_in_any_order() {
+    let bench = Bench::new(&Spec::new().bands(4));
+    let season = bench.path("season");
+    std::fs::create_dir(&season).unwrap();
+    let names = [
+        "S2_2020-06-01.tif",
+        "S2_2020-06-20.tif",
+        "S2_2020-07-30.tif",
+    ];
+    for name in names {
+        // Dark, so that nothing is taken for a cloud.
+        let light = |value| 0.12 - value / 100_000.0;
+        other_light(&bench.scene, &season.join(name), light);
+    }
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let bytes = |name: &str| std::fs::read(bench.path(name)).unwrap();
+    let run = |output: &str, references: &[String], more: &[&str]| {
+        let named = references.iter().flat_map(|path| ["--reference", path]);
+        let options: Vec<&str> = named.chain(more.iter().copied()).collect();
+        bench.restored(output, &options)
+    };
+    let files: Vec<String> = names.iter().map(|name| text(&season.join(name))).collect();
+    let backward: Vec<String> = files.iter().rev().cloned().collect();
+    let forward = run("forward.tif", &files, &[]).ok();
+    assert!(
+        forward.stderr.contains("3 of 3 show ground"),
+        "{forward:#?}"
+    );
+    assert!(forward.stdout.contains(", 0 of "), "{forward:#?}");
+    run("backward.tif", &backward, &[]).ok();
+    run("folder.tif", &[text(&season)], &[]).ok();
+    run("pattern.tif", &[text(&season.join("*.tif"))], &[]).ok();
+    for other in ["backward.tif", "folder.tif", "pattern.tif"] {
+        assert_eq!(bytes("forward.tif"), bytes(other), "{other}");
+    }
+    let dated = ["--date", "2020-06-15", "--max-days", "20", "--no-future"];
+    let bounded = run("bounded.tif", &[text(&season)], &dated).ok();
+    assert!(
+        bounded.stderr.contains("2 outside the bounds"),
+        "{bounded:#?}"
+    );
+    assert!(
+        bounded.stderr.contains("1 of 3 show ground"),
+        "{bounded:#?}"
+    );
+    // The scene itself shows nothing that it hides; a copy of it is said to be one.
+    std::fs::copy(&bench.scene, season.join("copy_2020-06-15.tif")).unwrap();
+    let with_copy = run("copy.tif", &[text(&season), text(&bench.scene)], &[]).ok();
+    assert!(
+        with_copy.stderr.contains("3 of 5 show ground"),
+        "{with_copy:#?}"
+    );
+    assert_eq!(bytes("forward.tif"), bytes("copy.tif"));
+    let gone = run(
+        "gone.tif",
+        &[text(&season), text(&bench.path("gone.tif"))],
+        &[],
+    );
+    gone.refused(&["gone.tif"]);
+    let masks = ["--reference-mask", files[0].as_str()];
+    run("masks.tif", &files, &masks).refused(&["--reference-mask", "3"]);
 }

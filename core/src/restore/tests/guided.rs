@@ -70,6 +70,59 @@ fn a_reference_shows_the_ground_and_its_clouds_do_not() {
 }
 
 #[test]
+fn several_dates_fill_what_each_of_them_shows() {
+    let model = model(Conditioning::Guided);
+    let (height, width) = (300, 290);
+    let truth = ground(height, width);
+    // Across the centres of blocks, so that several models have a say.
+    let hole = Mask::from_fn(height, width, |r, c| {
+        (90..200).contains(&r) && (60..230).contains(&c)
+    });
+    let valid = Mask::new(height, width, true);
+    let date = |gain: f32, shows: &dyn Fn(usize, usize) -> bool| {
+        let observed = Mask::from_fn(height, width, shows);
+        let all = truth.data.iter().enumerate();
+        let data = all.map(|(i, v)| match observed.data[i % (height * width)] {
+            true => 50.0 + gain * v,
+            false => f32::NAN,
+        });
+        let image = Raster::from_vec(truth.bands, height, width, data.collect()).unwrap();
+        (image, observed)
+    };
+    let left = date(2.0, &|_, c| c < 150);
+    let right = date(-0.5, &|_, c| c >= 140);
+    let never = date(1.0, &|_, _| false);
+    let run = |batch: usize, dates: &[&(Raster, Mask)]| {
+        let mut source = MemorySource::new(&truth, &hole, &valid);
+        for (image, observed) in dates {
+            source = source.with_reference(image, observed);
+        }
+        let mut sink = MemorySink::new(&truth);
+        let settings = RestoreSettings { batch, ..quiet() };
+        restore(&mut source, &mut sink, &model, &settings, &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        sink.image
+    };
+    let without = run(8, &[]);
+    let unseen = run(8, &[&never, &never]);
+    let with = run(8, &[&left, &right, &never]);
+    assert_eq!(
+        with,
+        run(3, &[&never, &right, &left]),
+        "another order and batch"
+    );
+    for at in (0..with.data.len()).filter(|at| !hole.data[at % (height * width)]) {
+        assert_eq!(with.data[at].to_bits(), truth.data[at].to_bits());
+    }
+    let error = |image: &Raster| error_in(&hole, image, &truth);
+    assert!(error(&with) < 0.3 * error(&without));
+    // Dates that show nothing there leave the fill to what surrounds the hole.
+    assert!(error(&unseen) < 1.3 * error(&without));
+}
+
+#[test]
 fn wide_holes_keep_every_promise() {
     let model = model(Conditioning::Guided);
     let mut scene = Memory::new(4, 150, 130);

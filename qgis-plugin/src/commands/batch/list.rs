@@ -5,6 +5,8 @@ mod stac;
 use std::path::{Path, PathBuf};
 
 pub use self::stac::{Asset, stac};
+use chrono::NaiveDate;
+
 use crate::cli::RestoreArgs;
 use crate::failure::{Failure, Result};
 use crate::gdal_io::is_gdal_name;
@@ -14,7 +16,14 @@ use crate::gdal_io::mask::request::MaskFrom;
 const LARGEST_BYTES: u64 = 64 << 20;
 /// So many scenes are a year's work; more are a mistake, and memory would grow with them.
 const MOST_SCENES: usize = 10_000;
-const COLUMNS: [&str; 5] = ["scene", "output", "mask", "reference", "reference_mask"];
+const COLUMNS: [&str; 6] = [
+    "scene",
+    "output",
+    "mask",
+    "reference",
+    "reference_mask",
+    "date",
+];
 
 /// What a list says about one scene.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,9 +37,11 @@ pub struct Entry {
     /// Where to fill.
     pub mask: Option<PathBuf>,
     /// An image of another date.
-    pub reference: Option<PathBuf>,
+    pub reference: Vec<PathBuf>,
     /// Its clouds.
-    pub reference_mask: Option<PathBuf>,
+    pub reference_mask: Vec<PathBuf>,
+    /// When it was taken, if the list says so.
+    pub date: Option<NaiveDate>,
     /// The name of the item, for its output.
     pub id: Option<String>,
 }
@@ -149,6 +160,27 @@ pub fn csv(text: &str, folder: &Path) -> Result<Vec<Entry>> {
             let text = fields[at].trim();
             (!text.is_empty()).then(|| place(folder, text))
         };
+        // Several in one field, as a path holds no semicolon.
+        let several = |name: &str| {
+            let at = header.iter().position(|column| column == name);
+            let texts = at.map(|at| fields[at].split(';').map(str::trim));
+            let texts = texts.into_iter().flatten().filter(|text| !text.is_empty());
+            texts.map(|text| place(folder, text)).collect::<Vec<_>>()
+        };
+        let at = header.iter().position(|column| column == "date");
+        let date = at
+            .map(|at| fields[at].trim())
+            .filter(|text| !text.is_empty());
+        let date = date.map(|text| {
+            text.parse::<NaiveDate>().map_err(|error| {
+                Failure::mismatch(
+                    format!("date in line {line} of the list"),
+                    "YYYY-MM-DD",
+                    text,
+                )
+                .hint(error.to_string())
+            })
+        });
         let scene = field("scene").ok_or_else(|| {
             Failure::mismatch(format!("line {line} of the list"), "a scene", "none")
         })?;
@@ -156,8 +188,9 @@ pub fn csv(text: &str, folder: &Path) -> Result<Vec<Entry>> {
             scene,
             output: field("output"),
             mask: field("mask"),
-            reference: field("reference"),
-            reference_mask: field("reference_mask"),
+            reference: several("reference"),
+            reference_mask: several("reference_mask"),
+            date: date.transpose()?,
             ..Entry::default()
         });
     }

@@ -179,8 +179,9 @@ fn requests(args: &RestoreArgs) -> Result<Vec<Request>> {
             preview: beside("preview", &args.preview, "png")?,
             scenes: vec![entry.scene],
             mask: entry.mask.or_else(|| args.mask.clone()),
-            reference: entry.reference.or_else(|| args.reference.clone()),
-            reference_mask: entry.reference_mask.or_else(|| args.reference_mask.clone()),
+            reference: or(entry.reference, &args.reference),
+            reference_mask: or(entry.reference_mask, &args.reference_mask),
+            date: entry.date.or(args.date),
             output: Some(output),
             batch: None,
             ..args.clone()
@@ -189,6 +190,14 @@ fn requests(args: &RestoreArgs) -> Result<Vec<Request>> {
         runs.push(Request { args, bands });
     }
     Ok(runs)
+}
+
+/// What a line of the list names, else what the options name.
+fn or(own: Vec<PathBuf>, usual: &[PathBuf]) -> Vec<PathBuf> {
+    match own.is_empty() {
+        true => usual.to_vec(),
+        false => own,
+    }
 }
 
 fn is_folder(name: &str, folder: &Path) -> Result<()> {

@@ -6,7 +6,7 @@ use serde_json::json;
 use unclouded_core::model::ModelCard;
 use unclouded_core::restore::{Provenance, RestoreSettings};
 
-use super::other_date::useful;
+use super::other_dates;
 use crate::cli::RestoreArgs;
 use crate::commands::memory::{Load, MemoryPlan};
 use crate::commands::settings::{RestorePaths, subject, wish};
@@ -31,8 +31,8 @@ pub struct Job {
     pub scene: Scene,
     /// The mask on the scene's grid.
     pub mask: MaskReader,
-    /// An image of another date.
-    pub reference: Option<ReferenceReader>,
+    /// Images of other dates.
+    pub references: Vec<ReferenceReader>,
     /// The model's file.
     pub checkpoint: Checkpoint,
     /// The model's card.
@@ -78,16 +78,17 @@ impl Job {
             );
         }
         let device = device::choose(args.run.device)?;
-        let reference_bands = match &paths.reference {
-            Some((path, _)) => Scene::open(path, "reference")?.data_bands().len(),
-            None => 0,
-        };
+        let most = usize::from(args.max_references).min(paths.references.len());
+        let mut reference_bands = vec![0; most];
+        if let Some((path, _)) = paths.references.first() {
+            reference_bands.fill(Scene::open(path, "reference")?.data_bands().len());
+        }
         let load = Load {
             scene: &scene.info,
             card: &card,
             checkpoint_bytes: checkpoint.len(),
             settings: &settings,
-            reference_bands,
+            reference_bands: &reference_bands,
             uncertainty: paths.uncertainty.is_some(),
         };
         let memory = load.plan(args.memory_mb)?;
@@ -112,9 +113,9 @@ impl Job {
             return Ok(None);
         }
         let (mask, coverage) = masked(&paths, &scene, reporter)?;
-        let reference = match mask.is_clear() {
-            true => None,
-            false => other_date(&paths, &scene, &mask, reporter)?,
+        let references = match mask.is_clear() {
+            true => Vec::new(),
+            false => other_dates::find(args, &paths, (&scene, &mask), reporter)?,
         };
         if coverage.masked_nodata > 0 {
             reporter.warning(format!(
@@ -128,7 +129,7 @@ impl Job {
             paths,
             scene,
             mask,
-            reference,
+            references,
             checkpoint,
             card,
             bands,
@@ -227,23 +228,6 @@ fn masked(
         100.0 * coverage.fill as f64 / coverage.data as f64
     ));
     Ok((mask, coverage))
-}
-
-/// The image of another date, where it tells something of the holes.
-fn other_date(
-    paths: &RestorePaths,
-    scene: &Scene,
-    mask: &MaskReader,
-    reporter: &mut Reporter,
-) -> Result<Option<ReferenceReader>> {
-    let Some((path, clouds)) = &paths.reference else {
-        return Ok(None);
-    };
-    let reference = ReferenceReader::open(path, clouds.as_ref(), scene)?;
-    for note in reference.notes() {
-        reporter.info(note);
-    }
-    useful(reference, scene, mask, reporter)
 }
 
 fn provenance(
