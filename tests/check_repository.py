@@ -116,6 +116,10 @@ def demo_data():
         reference.GetGeoTransform() == cloudy.GetGeoTransform(),
         "demo: two dates' grids",
     )
+    season = sorted((folder / "season").glob("*.tif"))
+    check(len(season) == 5, f"demo: {len(season)} dates in the season")
+    grids = {gdal.Open(str(path)).GetGeoTransform() for path in season}
+    check(len(grids) == 1, "demo: the season's grids")
     check(
         0.20 <= shares["punjab_20200604"] <= 0.35,
         f"transplanted mask covers {shares['punjab_20200604']:.0%}",

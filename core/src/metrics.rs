@@ -21,6 +21,10 @@ pub struct Scores {
     pub sam_deg: f64,
     /// Mean absolute error over all bands, in the units of the image.
     pub mae: f64,
+    /// Root mean square error over all bands, in the units of the image.
+    pub rmse: f64,
+    /// The same over the mean of the truth.
+    pub nrmse: f64,
 }
 
 impl Scores {
@@ -29,6 +33,8 @@ impl Scores {
         ssim: f64::NAN,
         sam_deg: f64::NAN,
         mae: f64::NAN,
+        rmse: f64::NAN,
+        nrmse: f64::NAN,
     };
 }
 
@@ -103,6 +109,8 @@ pub fn mean_scores(scores: &[Scores]) -> Scores {
         ssim: mean(|s| s.ssim),
         sam_deg: mean(|s| s.sam_deg),
         mae: mean(|s| s.mae),
+        rmse: mean(|s| s.rmse),
+        nrmse: mean(|s| s.nrmse),
     }
 }
 
@@ -134,7 +142,7 @@ fn score_pixels(truth: &Raster, pred: &Raster, map: &Raster, pixels: &Mask, rang
         return Scores::NAN;
     }
     let samples = (count * truth.bands) as f64;
-    let (mut squares, mut absolute, mut ssim) = (0.0, 0.0, 0.0);
+    let (mut squares, mut absolute, mut ssim, mut sum) = (0.0, 0.0, 0.0, 0.0);
     for band in 0..truth.bands {
         let pairs = truth.band(band).iter().zip(pred.band(band));
         for (((&t, &p), &s), &on) in pairs.zip(map.band(band)).zip(&pixels.data) {
@@ -142,6 +150,7 @@ fn score_pixels(truth: &Raster, pred: &Raster, map: &Raster, pixels: &Mask, rang
                 let error = f64::from(t) - f64::from(p);
                 squares += error * error;
                 absolute += error.abs();
+                sum += f64::from(t);
                 ssim += f64::from(s);
             }
         }
@@ -153,7 +162,73 @@ fn score_pixels(truth: &Raster, pred: &Raster, map: &Raster, pixels: &Mask, rang
         ssim: ssim / samples,
         sam_deg: angles / count as f64,
         mae: absolute / samples,
+        rmse: (squares / samples).sqrt(),
+        nrmse: (squares / samples).sqrt() / (sum / samples),
     }
+}
+
+/// How far a vegetation index is off: of NDVI = (nir - red) / (nir + red), in its units.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct IndexError {
+    /// Mean absolute error.
+    pub mae: f64,
+    /// Mean error, prediction minus truth.
+    pub bias: f64,
+}
+
+/// The error of NDVI over the pixels of a mask (true = counts) where truth and prediction have
+/// one; bands count from 0. None where none has.
+///
+/// # Panics
+/// When the sizes differ: check files before.
+pub fn ndvi_error(
+    truth: &Raster,
+    pred: &Raster,
+    (red, nir): (usize, usize),
+    mask: &Mask,
+) -> Option<IndexError> {
+    let index = |image: &Raster, i: usize| {
+        let [red, nir] = [red, nir].map(|band| f64::from(image.band(band)[i]));
+        (nir + red > 0.0).then(|| (nir - red) / (nir + red))
+    };
+    let pixels = (0..mask.data.len()).filter(|i| mask.data[*i]);
+    let errors = pixels.filter_map(|i| Some(index(pred, i)? - index(truth, i)?));
+    let (mut count, mut absolute, mut sum) = (0.0, 0.0, 0.0);
+    for error in errors {
+        count += 1.0;
+        absolute += error.abs();
+        sum += error;
+    }
+    (count > 0.0).then(|| IndexError {
+        mae: absolute / count,
+        bias: sum / count,
+    })
+}
+
+/// PSNR over some bands and the pixels of a mask (true = counts), dB; NaN over none.
+///
+/// # Panics
+/// When the sizes differ: check files before.
+pub fn psnr_of_bands(
+    truth: &Raster,
+    pred: &Raster,
+    bands: &[usize],
+    mask: &Mask,
+    range: f32,
+) -> f64 {
+    let mut squares = 0.0;
+    for band in bands {
+        let pairs = truth
+            .band(*band)
+            .iter()
+            .zip(pred.band(*band))
+            .zip(&mask.data);
+        let seen = pairs.filter(|(_, on)| **on);
+        squares += seen
+            .map(|((t, p), _)| f64::from(t - p).powi(2))
+            .sum::<f64>();
+    }
+    psnr_db(squares / (bands.len() * mask.count()) as f64, range)
 }
 
 fn psnr_db(mse: f64, range: f32) -> f64 {
@@ -316,7 +391,7 @@ mod tests {
         let json = serde_json::to_string(&none).unwrap();
         assert_eq!(
             json,
-            r#"{"psnr_db":null,"ssim":null,"sam_deg":null,"mae":null}"#
+            r#"{"psnr_db":null,"ssim":null,"sam_deg":null,"mae":null,"rmse":null,"nrmse":null}"#
         );
         let one = score(&a, &a, None, 1.0);
         assert_eq!(mean_scores(&[none, one]), one);
@@ -368,5 +443,25 @@ mod tests {
         let mut pred = truth.clone();
         pred.data[70] = f32::NAN;
         assert!(score(&truth, &pred, None, 255.0).psnr_db.is_nan());
+    }
+
+    #[test]
+    fn an_index_is_off_by_what_its_bands_are() {
+        let image = |red: f32, nir: f32| {
+            Raster::from_vec(2, 1, 3, vec![red, 0.0, 0.2, nir, 0.0, 0.4]).unwrap()
+        };
+        let all = Mask::new(1, 3, true);
+        let (truth, pred) = (image(0.1, 0.3), image(0.1, 0.1));
+        // One pixel falls from 0.5 to 0, one has no index, one is right.
+        let error = ndvi_error(&truth, &pred, (0, 1), &all).unwrap();
+        assert!((error.mae - 0.25).abs() < 1e-6 && (error.bias + 0.25).abs() < 1e-6);
+        assert_eq!(
+            ndvi_error(&truth, &pred, (0, 1), &Mask::new(1, 3, false)),
+            None
+        );
+        let own = psnr_of_bands(&truth, &pred, &[0], &all, 1.0);
+        assert_eq!(own, PSNR_CAP_DB);
+        let both = psnr_of_bands(&truth, &pred, &[0, 1], &all, 1.0);
+        assert!((both - score(&truth, &pred, None, 1.0).psnr_db).abs() < 1e-4);
     }
 }

@@ -7,6 +7,7 @@
 //! are being finished and one bit a pixel of the coarser images; their pixels are in a scratch.
 
 mod bands;
+mod check;
 mod coarse;
 mod compose;
 mod dates;
@@ -25,6 +26,7 @@ pub mod provenance;
 mod redraw;
 mod scratch;
 mod segments;
+mod self_test;
 mod settings;
 mod survey;
 #[cfg(test)]
@@ -34,9 +36,10 @@ mod view;
 
 use std::ops::ControlFlow;
 
+pub use dates::Choice;
 pub use eta::{Eta, Expected};
 pub use forecast::{Forecast, forecast};
-pub use io::{FilledRows, Reference, SceneSink, SceneSource, SceneWindow, StepPreview};
+pub use io::{FilledRows, OtherDate, Reference, SceneSink, SceneSource, SceneWindow, StepPreview};
 pub use memory::{MemorySink, MemorySource};
 pub use method::Method;
 pub use progress::{Progress, Share};
@@ -46,6 +49,7 @@ pub use redraw::redraw;
 pub use redraw::redraw_async;
 pub use scratch::{MemoryScratch, Scratch};
 pub use segments::{tiles_in_flight, widest_segment_px};
+pub use self_test::{SelfTest, Tested, self_test, self_test_async};
 pub use settings::{Effort, Quality, RestoreSettings, Subject, Wish, Written};
 pub use texture::{texture_bytes, usual_tile_px};
 
@@ -59,7 +63,7 @@ use group::Group;
 use in_flight::InFlight;
 use pause::Pause;
 use progress::Meter;
-use survey::Survey;
+use survey::{Survey, Wants};
 
 /// What a run did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -135,14 +139,17 @@ pub async fn restore_async(
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Summary> {
     let (height, width) = source.size();
-    settings::check(settings, source.bands(), model)?;
-    settings::check_fills(model)?;
-    settings.written.check(source.reference_bands().len())?;
+    check::settings(settings, source.bands(), model)?;
+    check::fills(model)?;
+    let references = source.references();
+    settings.written.check(references.len())?;
+    check::dates(settings, source.bands(), &references)?;
     let tiling = Tiling::new(height, width, settings.tile_px, settings.overlap_px)?;
     let levels = model.levels(settings.steps)?;
     let restored = RestoredBands::new(&settings.model_bands);
-    let shrink = coarse_to_fine(source, model);
-    let survey = Survey::run(source, &tiling, &restored.bands, shrink)?;
+    let choice = settings.dates_choice(references.len());
+    let wants = wants(settings, references.len(), model);
+    let survey = Survey::run(source, &tiling, &restored.bands, wants)?;
     let space = model.card.normalization;
     let reach_px = space.reach_px();
     let steps = settings.reports(&model.card, &levels);
@@ -194,13 +201,17 @@ pub async fn restore_async(
         // an outlier matters.
         full: settings.reflectance_scale.unwrap_or(survey.contrast),
         uncertainty_factor: settings.spread_factor(&model.card),
+        told_alone: choice.is_some() && settings.dates_alone(),
+        taken: (0..source.bands())
+            .map(|band| choice.is_some_and(|c| c.takes_values(restored.bands.contains(&band))))
+            .collect(),
     };
     let first_member = RestoreSettings {
         written: Written::Sample,
         ..settings.clone()
     };
     in_flight.drop_rows(tiling.finished(first).row);
-    let mut dates = Dates::default();
+    let mut dates = choice.map(|choice| Dates::new(choice, &restored.bands));
     for row in first..tiling.rows() {
         let finished = tiling.finished(row);
         let mut rows = match row < recalled {
@@ -217,7 +228,7 @@ pub async fn restore_async(
         for segments in segments::groups(&survey.tiles(&tiling, row), fill::REACH_PX + reach_px) {
             let textured = in_flight.textures.is_some();
             let group = Group::read(
-                (&mut *source, &mut dates),
+                (&mut *source, dates.as_mut()),
                 &segments,
                 finished,
                 &plan,
@@ -256,7 +267,9 @@ pub async fn restore_async(
             }
         }
         in_flight.drop_rows(finished.row_end());
-        dates.drop_rows(finished.row_end());
+        if let Some(dates) = &mut dates {
+            dates.drop_rows(finished.row_end());
+        }
         if let Some(sample) = sample {
             sink.sample(finished, sample.image)?;
         }
@@ -268,9 +281,13 @@ pub async fn restore_async(
     Ok(summary)
 }
 
-/// Whether wide holes of this scene are filled coarse to fine.
-fn coarse_to_fine(source: &dyn SceneSource, model: &Model) -> bool {
-    model.card.conditioning == Conditioning::Guided && source.reference_bands().is_empty()
+/// What a run needs of the survey: the fit to the only reference, else, to fill wide holes coarse to
+/// fine, a smaller copy.
+fn wants(settings: &RestoreSettings, references: usize, model: &Model) -> Wants {
+    Wants {
+        fit: references == 1 && settings.dates_choice(references).is_none(),
+        smaller: model.card.conditioning == Conditioning::Guided && references == 0,
+    }
 }
 
 /// What holds for every row of tiles.
@@ -286,4 +303,8 @@ struct Plan<'a> {
     full: f32,
     /// What the ensemble's standard deviation, or the network's own, is multiplied with.
     uncertainty_factor: f32,
+    /// Whether the network has no say where other dates show the ground.
+    told_alone: bool,
+    /// The bands whose values are there taken from other dates as they are.
+    taken: Vec<bool>,
 }

@@ -6,22 +6,23 @@ mod evaluate;
 mod generate;
 mod info;
 mod mask;
+mod run;
+mod series;
 mod train;
 
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand};
-use unclouded_core::diffusion::sampler::Sampler;
 
-pub use self::choices::{QualityChoice, WriteChoice};
 pub use self::convert::ConvertArgs;
 pub use self::evaluate::EvaluateArgs;
 pub use self::generate::{GenerateArgs, ImageFormat};
 pub use self::info::{CapabilitiesArgs, InfoArgs};
 pub use self::mask::MaskArgs;
+pub use self::run::RunArgs;
+pub use self::series::SeriesArgs;
 pub use self::train::TrainArgs;
-use crate::device::DeviceChoice;
 use crate::gdal_io::encoding::OffsetChoice;
 use crate::gdal_io::format::Compress;
 use crate::gdal_io::mask::request::MaskFrom;
@@ -53,6 +54,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Restore(Box<RestoreArgs>),
+    Series(Box<SeriesArgs>),
     Mask(MaskArgs),
     Train(TrainArgs),
     Evaluate(EvaluateArgs),
@@ -67,6 +69,7 @@ impl Command {
     pub fn progress(&self) -> ProgressMode {
         match self {
             Command::Restore(args) => args.run.progress,
+            Command::Series(args) => args.run.progress,
             Command::Mask(args) => args.progress,
             Command::Train(args) => args.progress,
             Command::Evaluate(args) => args.run.progress,
@@ -85,7 +88,7 @@ Examples:
   unclouded restore scene.tif -o clear.tif --mask clouds.tif --samples 8 \\
       --uncertainty std.tif --provenance filled.tif --preview look.png
   unclouded restore scene.tif -o clear.tif --mask clouds.tif --reference june.tif
-  unclouded restore july.tif -o clear.tif --mask clouds.tif --reference season/
+  unclouded restore july.tif -o clear.tif --mask clouds.tif --reference season/ --self-test
   unclouded restore scene.tif -o clear.tif --mask clouds.tif --cog --resume
   unclouded restore june.tif july.tif -o filled/ --mask-from auto
   unclouded restore --batch scenes.csv --resume
@@ -116,8 +119,9 @@ pub struct RestoreArgs {
     /// Fill the scenes of a list: a CSV file, or a STAC ItemCollection (JSON)
     ///
     /// The CSV has a header line with the columns scene and output, and may have mask, reference,
-    /// reference_mask (several divided by ;) and date; what a line leaves empty comes from the options. Without the column
-    /// output, and for STAC items, -o names the folder. Paths are relative to the list.
+    /// reference_mask (several divided by ;) and date; what a line leaves empty comes from the
+    /// options. Without the column output, and for STAC items, -o names the folder. Paths are
+    /// relative to the list.
     #[arg(
         long,
         value_name = "LIST",
@@ -269,6 +273,21 @@ pub struct RestoreArgs {
     #[arg(long, requires = "reference", help_heading = "Other dates")]
     pub no_future: bool,
 
+    /// Show what the error would have been on this scene, by method; in a file too, if one is named
+    ///
+    /// Visible ground is hidden under the scene's own mask, moved, and filled from the rest. The
+    /// table has the root mean square error in the units of the scene (of the bands the model
+    /// knows, and of the others) and the share of the variance that is left. With several
+    /// --reference the best method there fills the scene, unless --method names one.
+    #[arg(
+        long,
+        value_name = "OUT.json",
+        num_args = 0..=1,
+        require_equals = true,
+        help_heading = "Other dates"
+    )]
+    pub self_test: Option<Option<PathBuf>>,
+
     /// When the scene was taken [default: from its name, else its metadata]
     #[arg(long, value_name = "YYYY-MM-DD", help_heading = "Other dates")]
     pub date: Option<NaiveDate>,
@@ -378,110 +397,6 @@ fn extent(text: &str) -> Result<[f64; 4], String> {
         .ok()
         .and_then(|numbers| <[f64; 4]>::try_from(numbers).ok())
         .ok_or_else(|| "expected four numbers: XMIN,YMIN,XMAX,YMAX".to_owned())
-}
-
-/// What `restore` and `evaluate` share.
-#[derive(Debug, Clone, Args)]
-pub struct RunArgs {
-    /// The name of a model that is here (`unclouded info` lists them), a checkpoint, a folder of
-    /// diffusers or a state dict of guided-diffusion
-    #[arg(long, value_name = "NAME|PATH", help_heading = "Model")]
-    pub model: Option<String>,
-
-    /// Take the mean of the samples, one of them, or the mean textured with the scene's ground
-    ///
-    /// The mean is closest to the truth, and smooth where little is known. A sample is what the
-    /// network makes of it; a texture is drawn from pieces of the visible ground around the hole
-    /// and looks like the scene. Both are farther from the truth than the mean. A texture takes
-    /// tiles of 256 pixels unless told otherwise, and no --reference.
-    #[arg(
-        long,
-        value_enum,
-        value_name = "W",
-        default_value_t,
-        help_heading = "Model"
-    )]
-    pub write: WriteChoice,
-
-    /// How much computing goes into a fill [default: balanced]
-    ///
-    /// Of a model without a direct estimate fast is 4 samples of 1 step, and balanced what its card
-    /// says. --steps, --sampler, --write sample and more than 8 --samples mean samples of the
-    /// diffusion, whatever the quality.
-    #[arg(long, value_enum, value_name = "Q", help_heading = "Model")]
-    pub quality: Option<QualityChoice>,
-
-    /// How to walk from noise to image
-    #[arg(long, value_name = "S", long_help = samplers(), help_heading = "Model")]
-    pub sampler: Option<String>,
-
-    /// How to fill: direct, concat, sum, repaint, ddnm, dps or cold [default: as the quality says]
-    ///
-    /// direct takes one call of a model that learnt it, which estimates the mean of all fills and how
-    /// far that may err; --samples turned tiles are averaged, at most 8. concat draws samples from
-    /// models trained to see the scene. The others fill with an unconditional model:
-    /// sum and ddnm replace the visible pixels at every step, repaint also walks back and
-    /// forth (better, and several times slower), dps follows the gradient of the misfit (two to
-    /// three times slower a step, of which it needs hundreds). repaint and dps have their own
-    /// sampler. cold is for models trained to undo a mask.
-    #[arg(long, value_name = "M", help_heading = "Model")]
-    pub method: Option<String>,
-
-    /// Steps of the sampler
-    ///
-    /// A few are enough; more add texture and lose accuracy.
-    #[arg(long, value_name = "N", help_heading = "Model")]
-    pub steps: Option<usize>,
-
-    /// Take this many fills; their mean is written
-    ///
-    /// More lower the error and take proportionally longer.
-    #[arg(long, value_name = "N", help_heading = "Model")]
-    pub samples: Option<usize>,
-
-    /// Seed of the noise; the same seed gives the same output
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Model")]
-    pub seed: u64,
-
-    /// Side of the tiles the model sees
-    #[arg(long, value_name = "N", help_heading = "Computing")]
-    pub tile_px: Option<usize>,
-
-    /// How far neighbouring tiles overlap
-    #[arg(long, value_name = "N", help_heading = "Computing")]
-    pub overlap_px: Option<usize>,
-
-    /// Where to compute: auto, cpu, gpu, gpu:1
-    ///
-    /// auto takes the first hardware GPU, else the processor. A software GPU is used only when
-    /// asked for with gpu.
-    #[arg(
-        long,
-        value_name = "D",
-        default_value = "auto",
-        help_heading = "Computing"
-    )]
-    pub device: DeviceChoice,
-
-    /// How to show progress
-    #[arg(
-        long,
-        value_enum,
-        value_name = "P",
-        default_value_t,
-        help_heading = "Computing"
-    )]
-    pub progress: ProgressMode,
-}
-
-/// The long help of `--sampler`.
-fn samplers() -> String {
-    format!(
-        "How to walk from noise to image; by default as the model says\n\n{}\n\n\
-         annealed-langevin needs a hundred --steps or more, reverse-diffusion and \
-         predictor-corrector were made for as many; the others are good with a few.",
-        Sampler::listing()
-    )
 }
 
 #[cfg(test)]

@@ -72,6 +72,7 @@ def restore(algorithm, parameters, context, program):
     for found in (
         input_checks.mask(algorithm, parameters, context, program, scene),
         input_checks.reference(algorithm, parameters, context, program, scene),
+        input_checks.several_dates(algorithm, parameters, context, program, scene),
         _settings(algorithm, parameters, context, program, scene),
         outputs(
             algorithm, parameters, context, ("OUTPUT", "UNCERTAINTY", "PROVENANCE")
@@ -102,7 +103,10 @@ def _settings(algorithm, parameters, context, program, scene):
     if write != "mean":
         what = tr("The result «{}»").format(write)
         program.require(what, "restore", f"--write={write}")
-    if write == "texture" and algorithm.is_set(parameters, "REFERENCE"):
+    dated = algorithm.is_set(parameters, "REFERENCE") or input_checks.more_dates(
+        algorithm, parameters, context
+    )
+    if write == "texture" and dated:
         return (
             tr("A texture is drawn from the scene alone, without another date.")
             + "\n"

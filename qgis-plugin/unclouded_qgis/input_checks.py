@@ -134,6 +134,39 @@ def reference(algorithm, parameters, context, program, scene):
     return problem or _raster_apart(layer, scene, context, tr("other date"))
 
 
+def more_dates(algorithm, parameters, context):
+    """The layers of the other dates besides the one that may have a mask."""
+    if algorithm.parameterDefinition("REFERENCES") is None:
+        return []
+    found = algorithm.parameterAsLayerList(parameters, "REFERENCES", context)
+    return [layer for layer in found if isinstance(layer, QgsRasterLayer)]
+
+
+def several_dates(algorithm, parameters, context, program, scene):
+    """Why several other dates cannot be used; empty if they can, or if there are none."""
+    dates = more_dates(algorithm, parameters, context)
+    if not dates:
+        return ""
+    program.require(tr("Several other dates"), "restore", "--max-references")
+    if algorithm.is_set(parameters, "REFERENCE_MASK"):
+        return (
+            tr(
+                "There is a mask of the clouds of one date, and there are several dates."
+            )
+            + "\n"
+            + tr(
+                "Hint: leave «{}» empty: clouds are looked for in each of several dates."
+            ).format(algorithm.label("REFERENCE_MASK"))
+        )
+    for layer in dates:
+        problem = layers.refusal(layer) or _raster_apart(
+            layer, scene, context, tr("other date")
+        )
+        if problem:
+            return problem
+    return ""
+
+
 def _reference_mask(algorithm, parameters, context, other):
     layer = algorithm.parameterAsLayer(parameters, "REFERENCE_MASK", context)
     if isinstance(layer, QgsVectorLayer):

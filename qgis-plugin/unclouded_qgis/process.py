@@ -30,6 +30,8 @@ RESTORE_STAGES = {
     "fill": (3, 97),
     "verify": (97, 100),
 }
+# Of `series`: the share of each date, of which a mask is found and a fill computed.
+SERIES_STAGES = {"fill": (0, 97), "even dates": (97, 100)}
 MASK_STAGES = {"mask": (0, 80), "write": (80, 100)}
 # The parameters behind the program's options: messages call them as the dialog does.
 PARAMETERS = {
@@ -42,6 +44,7 @@ PARAMETERS = {
     "--min-area-px": "MIN_AREA",
     "--extent": "EXTENT",
     "--reference": "REFERENCE",
+    "--every": "EVERY",
     "--reference-mask-from": "REFERENCE_CLOUDS",
     "--reference-mask": "REFERENCE_MASK",
     "--model": "MODEL",
@@ -190,6 +193,8 @@ class _View:
         self.result = None
         self.error = None
         self.last_text = (None, 0.0)
+        # Number of the scene, and of how many.
+        self.scene = (1, 1)
 
     def take(self, line):
         """One line of standard output. Unknown types and keys are ignored by contract."""
@@ -208,12 +213,25 @@ class _View:
             text = self.sentence(message, "message")
             warns = message.get("level") == "warning"
             (self.feedback.pushWarning if warns else self.feedback.pushInfo)(text)
+        elif kind == "scene":
+            self.enter(message)
         elif kind == "error":
             self.error = message
         elif kind == "done":
             self.result = message.get("result")
             if not isinstance(self.result, dict):
                 self.result = {}
+
+    def enter(self, message):
+        """One of several scenes begins, or failed."""
+        number, of = message.get("number"), message.get("of")
+        if isinstance(number, int) and isinstance(of, int) and of > 0:
+            self.scene = (number, of)
+        if message.get("state") == "start":
+            name = os.path.basename(str(message.get("scene", "")))
+            self.feedback.setProgressText(f"{number}/{of} {name}")
+        elif message.get("state") == "failed":
+            self.feedback.reportError(self.sentence(message, "message"))
 
     def progress(self, message):
         """The bar, and now and then a line with the time that is left."""
@@ -224,7 +242,9 @@ class _View:
         stage = str(message.get("stage", ""))
         if stage in self.stages:
             low, high = self.stages[stage]
-            self.feedback.setProgress(low + (high - low) * fraction)
+            number, of = self.scene
+            share = (number - 1 + fraction) / of if of > 1 else fraction
+            self.feedback.setProgress(low + (high - low) * share)
         eta, now = message.get("eta_seconds"), time.monotonic()
         shown, when = self.last_text
         if stage == shown and now - when < TEXT_SECONDS:

@@ -11,6 +11,7 @@ from .compat import tr
 from .fillmask_algorithm import FillMask
 from .modelinfo_algorithm import ModelInfo
 from .removeclouds_algorithm import RemoveClouds
+from .series_algorithm import Series
 
 
 class UncloudedProvider(QgsProcessingProvider):
@@ -42,5 +43,5 @@ class UncloudedProvider(QgsProcessingProvider):
 
     def loadAlgorithms(self):
         """Called by QGIS when the provider is added or refreshed."""
-        for algorithm in (RemoveClouds, CloudMask, FillMask, ModelInfo):
+        for algorithm in (RemoveClouds, Series, CloudMask, FillMask, ModelInfo):
             self.addAlgorithm(algorithm())

@@ -4,6 +4,7 @@
 
 from qgis.core import (
     QgsProcessingParameterMapLayer,
+    QgsProcessingParameterMultipleLayers,
     QgsProcessingParameterRasterLayer,
 )
 
@@ -79,6 +80,19 @@ class RemoveClouds(RestoreAlgorithm):
                 "An image of the same place in which the clouded ground is visible: any bands "
                 "of any sensor, two dates stacked into one file as well. The fill then follows "
                 "what stood there. Another grid or CRS is brought onto the scene's."
+            ),
+        )
+        self.add(
+            QgsProcessingParameterMultipleLayers(
+                "REFERENCES",
+                tr("More other dates"),
+                TYPE_RASTER,
+                optional=True,
+            ),
+            tr(
+                "Several dates fill far better than one. Those that explain the visible ground "
+                "best are asked, all bands of them together; clouds are looked for in each. Name "
+                "as many as you have, cloudy ones as well."
             ),
         )
         self.add_write()

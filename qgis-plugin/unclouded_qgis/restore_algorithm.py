@@ -9,7 +9,7 @@ from qgis.core import (
     QgsVectorLayer,
 )
 
-from . import checks, masks, process, results, settings, styles
+from . import checks, input_checks, masks, process, results, settings, styles
 from .compat import tr
 from .layers import RasterInput
 from .restore_parameters import MEAN, UNSET, RestoreParameters
@@ -74,6 +74,10 @@ class RestoreAlgorithm(RestoreParameters):
             found = self.parameterAsRasterLayer(parameters, "REFERENCE", context)
             self.reference = RasterInput(found)
             self.reference_mask = self.mask_input(parameters, "REFERENCE_MASK", context)
+        self.more_dates = [
+            RasterInput(layer)
+            for layer in input_checks.more_dates(self, parameters, context)
+        ]
         self.results = results.Results(layer, self.result_name(layer.name()))
         return True
 
@@ -216,8 +220,13 @@ class RestoreAlgorithm(RestoreParameters):
 
     def reference_words(self, parameters, context, folder, feedback):
         """--reference and what belongs to it."""
+        more = []
+        for number, date in enumerate(self.more_dates):
+            inside = _folder(folder, f"date{number}")
+            path = date.path(inside, context.transformContext(), feedback)
+            more += ["--reference", path]
         if self.reference is None:
-            return []
+            return more
         inside = _folder(folder, "reference")
         path = self.reference.path(inside, context.transformContext(), feedback)
         words = ["--reference", path]
@@ -234,7 +243,7 @@ class RestoreAlgorithm(RestoreParameters):
             words += ["--reference-mask", mask]
         elif self.choice(parameters, "REFERENCE_CLOUDS", context) == DETECT:
             words += ["--reference-mask-from", DETECT]
-        return words
+        return words + more
 
     def on_grid(self, mask, grid, values, context, folder, feedback, crs=None):
         """The path of a mask on a grid: polygons burnt, rasters warped unless they fit."""

@@ -53,7 +53,21 @@ SAMPLERS = (
     "lcm",
     "consistency",
 )
-METHODS = ("direct", "concat", "sum", "repaint", "ddnm", "dps", "cold")
+METHODS = (
+    "direct",
+    "concat",
+    "sum",
+    "repaint",
+    "ddnm",
+    "dps",
+    "cold",
+    # From other dates.
+    "regression",
+    "clr",
+    "interpolate",
+    "median",
+    "copy",
+)
 
 
 class RestoreParameters(UncloudedAlgorithm):
@@ -256,6 +270,8 @@ class RestoreParameters(UncloudedAlgorithm):
             tr("Method of filling"),
             [(UNSET, tr("as the quality says"))] + [(name, name) for name in METHODS],
             tr(
+                "From other dates: regression, clr, interpolate, median and copy (the nearest one); "
+                "of several dates the best of these is taken unless you choose. By the model: "
                 "direct estimates the mean of all fills at once. concat draws samples from models "
                 "trained to see the scene. The others fill with an "
                 "unconditional model: sum and ddnm replace the visible pixels at every step, "

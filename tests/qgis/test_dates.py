@@ -7,7 +7,7 @@ from osgeo import gdal
 from qgis.core import QgsProcessingException, QgsProject, QgsRectangle
 
 from harness import DEMO, SCENE, crop, pixels
-from input_case import WINDOW, InputCase, grid_box, polygons
+from input_case import WINDOW, InputCase, grid_box, polygons, processing
 
 JUNE = DEMO / "punjab_20200604.tif"
 
@@ -27,6 +27,57 @@ class Dates(InputCase):
         alone = pixels(found["OUTPUT"]).astype(float)[:, filled]
         apart = np.abs(warped - fitting).mean()
         self.assertLess(apart, 0.5 * np.abs(alone - fitting).mean())
+
+    def test_several_dates_are_asked_together(self):
+        """The answer follows all of them, whatever their order."""
+        days = ("2020-05-15", "2020-06-04")
+        dates = [crop(JUNE, self.folder / f"punjab_{day}.tif", WINDOW) for day in days]
+        # The second is darker and has a grain of its own.
+        file = gdal.Open(str(dates[1]), gdal.GA_Update)
+        values = file.ReadAsArray().astype(float)
+        grain = np.random.default_rng(1).normal(0, 12, values.shape)
+        file.WriteArray((0.8 * values + grain).clip(1, 60000).astype("uint16"))
+        del file
+        chosen = {"MASK": str(self.mask), "MASK_VALUES": "1,2"}
+        filled, found = self.run_it(REFERENCES=[str(d) for d in dates], **chosen)
+        both = pixels(found["OUTPUT"])
+        _, found = self.run_it(REFERENCES=[str(d) for d in dates[::-1]], **chosen)
+        self.assertTrue((pixels(found["OUTPUT"]) == both).all())
+        _, found = self.run_it(
+            REFERENCE=str(dates[0]), REFERENCES=[str(dates[1])], **chosen
+        )
+        self.assertTrue((pixels(found["OUTPUT"]) == both).all())
+        _, found = self.run_it(**chosen)
+        self.assertTrue((pixels(found["OUTPUT"]) != both)[:, filled].any())
+        self.refused(
+            "there are several dates",
+            REFERENCE=str(dates[0]),
+            REFERENCES=[str(dates[1])],
+            REFERENCE_MASK=str(self.mask),
+            **chosen,
+        )
+
+    def test_a_series(self):
+        """Every date is filled into a folder, with a stack at even intervals; twice is once."""
+        season = [
+            crop(SCENE, self.folder / "punjab_2020-07-02.tif", WINDOW),
+            crop(JUNE, self.folder / "punjab_2020-06-04.tif", WINDOW),
+        ]
+        out = self.folder / "gefüllt"
+        chosen = {"INPUT": [str(date) for date in season], "OUTPUT": str(out)}
+        processing.run("unclouded:series", {**chosen, "EVERY": 14, "PROVENANCE": True})
+        found = out / "punjab_2020-07-02.tif"
+        told = pixels(out / "punjab_2020-07-02_provenance.tif")
+        self.assertTrue((told == 2).any())
+        before, after = pixels(season[0]), pixels(found)
+        clear = np.broadcast_to(told == 1, after.shape)
+        self.assertTrue((before == after)[clear].all())
+        self.assertEqual(len(list((out / "even").glob("*.tif"))), 3)
+        written = found.stat().st_mtime_ns
+        processing.run("unclouded:series", {**chosen, "PROVENANCE": True})
+        self.assertEqual(found.stat().st_mtime_ns, written)
+        with self.assertRaisesRegex(QgsProcessingException, "at least two dates"):
+            processing.run("unclouded:series", {**chosen, "INPUT": [str(season[0])]})
 
     def test_another_date_that_cannot_help(self):
         mask = {"MASK": str(self.mask)}

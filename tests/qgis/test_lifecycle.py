@@ -15,15 +15,15 @@ import unclouded_qgis
 from qgis.core import QgsProcessingParameterDefinition
 from unclouded_qgis import settings
 
-IDS = ["cloudmask", "fillmask", "modelinfo", "removeclouds"]
+IDS = ["cloudmask", "fillmask", "modelinfo", "removeclouds", "series"]
 # What everybody answers, and the rest, samplers last.
 MAIN = ["INPUT", "MASK_FROM", "MASK", "SELECTED_ONLY", "MASK_VALUES"]
-MAIN += ["REFERENCE", "WRITE"]
+MAIN += ["REFERENCE", "REFERENCES", "WRITE"]
 ADVANCED = ["GROW", "MIN_AREA", "EXTENT", "REFERENCE_CLOUDS", "REFERENCE_MASK"]
 ADVANCED += ["BANDS", "OFFSET", "QUALITY", "DEVICE", "TILE", "OVERLAP"]
 ADVANCED += ["MODEL", "SAMPLES", "SEED", "STEPS", "METHOD", "SAMPLER"]
 OUTPUTS = ["OUTPUT", "UNCERTAINTY", "PROVENANCE"]
-ONLY_CLOUDS = ["MASK_FROM", "REFERENCE", "MIN_AREA"]
+ONLY_CLOUDS = ["MASK_FROM", "REFERENCE", "REFERENCES", "MIN_AREA"]
 ONLY_CLOUDS += ["REFERENCE_CLOUDS", "REFERENCE_MASK"]
 
 

@@ -11,7 +11,7 @@ from osgeo import ogr
 import harness
 from harness import MASK, PLUGIN, SCENE, Folder, outside, qgis_process, result_lines
 
-IDS = ["cloudmask", "fillmask", "modelinfo", "removeclouds"]
+IDS = ["cloudmask", "fillmask", "modelinfo", "removeclouds", "series"]
 
 
 def default_model():

@@ -47,6 +47,27 @@ pub(crate) fn for_each(count: usize, task: impl Fn(usize) + Send + Sync) {
     (0..count).for_each(task);
 }
 
+/// `of(0..count)` in that order, computed in any order, `at_once` of them at the most: each may hold
+/// much memory.
+pub(crate) fn map<T: Send>(
+    count: usize,
+    at_once: usize,
+    of: impl Fn(usize) -> T + Send + Sync,
+) -> Vec<T> {
+    #[cfg(feature = "parallel")]
+    if count > 1 && threads() > 1 {
+        use rayon::iter::{IntoParallelIterator, ParallelIterator};
+        let starts = (0..count).step_by(at_once.max(1));
+        let part = |start: usize| -> Vec<T> {
+            let end = count.min(start + at_once.max(1));
+            (start..end).into_par_iter().map(&of).collect()
+        };
+        return starts.flat_map(part).collect();
+    }
+    let _ = at_once;
+    (0..count).map(of).collect()
+}
+
 /// Lends the calling thread's scratch memory: at least `len` f32 of any content.
 pub(crate) fn with_scratch<R>(len: usize, use_it: impl FnOnce(&mut [f32]) -> R) -> R {
     thread_local! {

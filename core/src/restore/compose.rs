@@ -1,5 +1,6 @@
 //! Puts blended residuals onto the smooth fill, inside the holes only.
 
+use super::dates::Told;
 use super::ensemble::moments;
 use super::view::View;
 use super::{FilledRows, Plan, RestoreSettings, SceneWindow, Written};
@@ -15,8 +16,8 @@ pub(super) struct Part {
     smooth: Raster,
     /// True = masked and valid.
     holes: Mask,
-    /// True = several dates say what lies there.
-    told: Option<Mask>,
+    /// What other dates say of it by themselves.
+    told: Option<Told>,
     /// What a coarser estimate changes about the restored bands, and its standard deviation.
     coarse: Option<(Raster, Raster)>,
 }
@@ -51,8 +52,9 @@ pub(super) fn as_read(window: Window, read: SceneWindow, spread: bool) -> Filled
 }
 
 /// Replaces the holes of a part by smooth fill + residual of the mean or of one member, with the
-/// standard deviation over all. Where several dates say what lies there, a direct estimate changes
-/// nothing about it (measured: it would lose 0.1 dB) and gives its spread alone. Where a texture is written, it follows the members in `blended`.
+/// standard deviation over all. Where other dates are the fill ([`RestoreSettings::dates_alone`]),
+/// the network has no say: the smooth fill is what they suggest, and they say how far it may err.
+/// Where a texture is written, it follows the members in `blended`.
 pub(super) fn compose(
     plan: &Plan,
     settings: &RestoreSettings,
@@ -80,11 +82,22 @@ pub(super) fn compose(
         let at = |i: usize| i * pixels + index;
         let (row, col) = (index / local.width, index % local.width);
         let to = (local.row + row) * width + local.col + col;
-        let told = settings.says_spread() && part.told.as_ref().is_some_and(|t| t.data[index]);
-        let guide = |sample: usize, i: usize| {
-            if told {
-                return 0.0;
+        let told = part.told.as_ref();
+        if let Some(told) = told.filter(|told| plan.told_alone && told.observed.data[index]) {
+            for band in 0..image.bands {
+                let value = part.smooth.data[at(band)];
+                let (low, high) = plan.survey.range[band];
+                image.data[band * all + to] = match plan.taken[band] {
+                    true => value,
+                    false => value.clamp(low, high),
+                };
+                if let Some(std) = std {
+                    std.data[band * all + to] = told.std.data[at(band)];
+                }
             }
+            continue;
+        }
+        let guide = |sample: usize, i: usize| {
             let change = change.map_or(0.0, |change| change[at(i)]);
             blended.values[(sample * g + i) * pixels + index] + change
         };

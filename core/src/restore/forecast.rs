@@ -2,7 +2,7 @@
 
 use super::bands::RestoredBands;
 use super::survey::Survey;
-use super::{RestoreSettings, SceneSource, coarse_to_fine, settings};
+use super::{RestoreSettings, SceneSource, check, wants};
 use crate::error::Result;
 use crate::model::Model;
 use crate::raster::tiler::Tiling;
@@ -27,14 +27,16 @@ pub fn forecast(
     model: &Model,
     settings: &RestoreSettings,
 ) -> Result<Forecast> {
-    settings::check(settings, source.bands(), model)?;
-    settings::check_fills(model)?;
-    settings.written.check(source.reference_bands().len())?;
+    check::settings(settings, source.bands(), model)?;
+    check::fills(model)?;
+    let references = source.references();
+    settings.written.check(references.len())?;
+    check::dates(settings, source.bands(), &references)?;
     let (height, width) = source.size();
     let tiling = Tiling::new(height, width, settings.tile_px, settings.overlap_px)?;
     let restored = RestoredBands::new(&settings.model_bands);
-    let shrink = coarse_to_fine(source, model);
-    let survey = Survey::run(source, &tiling, &restored.bands, shrink)?;
+    let wants = wants(settings, references.len(), model);
+    let survey = Survey::run(source, &tiling, &restored.bands, wants)?;
     let mut forecast = Forecast {
         tiles: survey.count(0..tiling.rows()),
         coarse_tiles: 0,

@@ -27,7 +27,7 @@ pub(super) struct Group {
 impl Group {
     /// Reads the segments of a group that lie in the rows `finished`.
     pub fn read(
-        (source, dates): (&mut dyn SceneSource, &mut Dates),
+        (source, mut dates): (&mut dyn SceneSource, Option<&mut Dates>),
         segments: &[Segment],
         finished: Window,
         plan: &Plan,
@@ -43,11 +43,18 @@ impl Group {
         for segment in segments {
             let filled = segment.window().grow(fill::REACH_PX, height, width);
             let context = filled.grow(plan.space.reach_px(), height, width);
+            let dates = dates.as_deref_mut();
             let view = View::read(source, context, filled, plan, dates)?;
-            let tiles = segment.tiles.iter();
+            // Without a say there is nothing to compute.
+            let tiles = segment
+                .tiles
+                .iter()
+                .filter(|tile| !view.is_told(**tile, plan));
+            let before = group.tiles.len();
             group
                 .tiles
                 .extend(tiles.map(|window| view.tile(*window, plan)));
+            let left_out = segment.tiles.len() - (group.tiles.len() - before);
             if textured {
                 let around = |window: &Window| view.surroundings(*window, (height, width));
                 group.surroundings.extend(segment.tiles.iter().map(around));
@@ -58,6 +65,7 @@ impl Group {
                 ..finished
             };
             group.parts.push(Part::new(&view, part));
+            meter.leave_out(left_out);
             meter.read(segment.tiles.len())?;
         }
         Ok(group)

@@ -25,6 +25,15 @@ pub struct Reference {
     pub observed: Mask,
 }
 
+/// What is known of an image of another date before it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OtherDate {
+    /// Number of its bands.
+    pub bands: usize,
+    /// Days from the scene to it, negative for one before; none where a date is not known.
+    pub days: Option<i32>,
+}
+
 /// A scene that is read by windows and never whole.
 pub trait SceneSource {
     /// Height and width in pixels.
@@ -33,8 +42,8 @@ pub trait SceneSource {
     fn bands(&self) -> usize;
     /// Reads a window that lies inside the scene. Visible values are finite.
     fn read(&mut self, window: Window) -> Result<SceneWindow>;
-    /// Number of bands of each image of the same place at another date.
-    fn reference_bands(&self) -> Vec<usize> {
+    /// The images of the same place at other dates.
+    fn references(&self) -> Vec<OtherDate> {
         Vec::new()
     }
     /// Reads one of these inside a window that lies inside the scene. Observed values are finite.

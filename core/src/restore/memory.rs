@@ -1,6 +1,6 @@
 //! Scenes in memory: small images, scoring, timing.
 
-use super::io::{FilledRows, Reference, SceneSink, SceneSource, SceneWindow};
+use super::io::{FilledRows, OtherDate, Reference, SceneSink, SceneSource, SceneWindow};
 use crate::error::Result;
 use crate::raster::{Mask, Raster, Window};
 
@@ -9,7 +9,7 @@ pub struct MemorySource<'a> {
     image: &'a Raster,
     mask: &'a Mask,
     valid: &'a Mask,
-    references: Vec<(&'a Raster, &'a Mask)>,
+    references: Vec<(&'a Raster, &'a Mask, Option<i32>)>,
 }
 
 impl<'a> MemorySource<'a> {
@@ -25,8 +25,18 @@ impl<'a> MemorySource<'a> {
 
     /// Adds an image of another date of the same size, in its own bands and units, which shows
     /// the ground where `observed`; again for one more.
-    pub fn with_reference(mut self, reference: &'a Raster, observed: &'a Mask) -> Self {
-        self.references.push((reference, observed));
+    pub fn with_reference(self, reference: &'a Raster, observed: &'a Mask) -> Self {
+        self.with_date(reference, observed, None)
+    }
+
+    /// The same, taken so many days after the image (before it, if negative).
+    pub fn with_date(
+        mut self,
+        reference: &'a Raster,
+        observed: &'a Mask,
+        days: Option<i32>,
+    ) -> Self {
+        self.references.push((reference, observed, days));
         self
     }
 }
@@ -40,13 +50,16 @@ impl SceneSource for MemorySource<'_> {
         self.image.bands
     }
 
-    fn reference_bands(&self) -> Vec<usize> {
-        let bands = self.references.iter().map(|(image, _)| image.bands);
-        bands.collect()
+    fn references(&self) -> Vec<OtherDate> {
+        let about = |(image, _, days): &(&Raster, &Mask, Option<i32>)| OtherDate {
+            bands: image.bands,
+            days: *days,
+        };
+        self.references.iter().map(about).collect()
     }
 
     fn read_reference(&mut self, reference: usize, window: Window) -> Result<Reference> {
-        let (image, observed) = self.references[reference];
+        let (image, observed, _) = self.references[reference];
         Ok(Reference {
             image: image.crop(window),
             observed: observed.crop(window),

@@ -61,6 +61,8 @@ pub(super) struct Meter<'a> {
     at: Progress,
     /// Pixels of a tile as the network takes it.
     tile: usize,
+    /// Sampler steps of a tile.
+    units: usize,
     /// Tiles that are being textured.
     waiting: usize,
     report: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
@@ -92,6 +94,7 @@ impl<'a> Meter<'a> {
         Self {
             at,
             tile,
+            units,
             waiting: 0,
             report,
         }
@@ -120,6 +123,14 @@ impl<'a> Meter<'a> {
     pub fn read(&mut self, tiles: usize) -> Result<()> {
         self.at.read.done += (tiles * self.tile) as u64;
         self.begin()
+    }
+
+    /// So many tiles need no network.
+    pub fn leave_out(&mut self, tiles: usize) {
+        let units = tiles * self.units;
+        self.at.total -= units.min(self.at.total);
+        let pixels = (units * self.tile) as u64;
+        self.at.sampled.total -= pixels.min(self.at.sampled.total);
     }
 
     /// Another step of `members` is done.

@@ -40,6 +40,9 @@ pub struct Provenance {
     /// How it was filled, e.g. `concat`.
     #[serde(default)]
     pub method: String,
+    /// How the ground followed from other dates, e.g. `regression`, where they filled it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dates: Option<String>,
     /// Name of the sampler.
     pub sampler: String,
     /// Steps of the sampler.
@@ -80,6 +83,7 @@ impl Provenance {
             checkpoint_name: card.name.clone(),
             checkpoint_sha256: sha256.into(),
             method: settings.method_for(card).name().into(),
+            dates: settings.dates.map(|choice| choice.to_string()),
             sampler: settings.sampler.name().into(),
             steps: settings.steps,
             samples: settings.samples,
@@ -115,8 +119,10 @@ impl Provenance {
             ("DEVICE", self.device.clone()),
             ("PROVENANCE_VALUES", values),
         ]
+        .into_iter()
+        .chain(self.dates.iter().map(|dates| ("DATES", dates.clone())))
         .map(|(key, value)| (format!("UNCLOUDED_{key}"), value))
-        .to_vec()
+        .collect()
     }
 }
 
@@ -130,6 +136,7 @@ mod tests {
             checkpoint_name: "s2-rgb".into(),
             checkpoint_sha256: "ab".repeat(32),
             method: "concat".into(),
+            dates: None,
             sampler: "heun".into(),
             steps: 5,
             samples: 4,

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::ensemble::moments;
 use super::predict::{Predicted, Tile, residuals};
-use super::{Progress, RestoreSettings, settings};
+use super::{Progress, RestoreSettings, check};
 use crate::error::{Error, Hint, Key, Result};
 use crate::model::{Model, Shown};
 use crate::raster::blend::Blender;
@@ -26,7 +26,7 @@ pub async fn redraw_async(
     how: &RestoreSettings,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<(Raster, Option<Raster>)> {
-    settings::check(how, shown.bands, model)?;
+    check::settings(how, shown.bands, model)?;
     if !model.card.task.redraws() {
         return Err(Error::Setting {
             key: Key::Model,

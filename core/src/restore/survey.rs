@@ -15,6 +15,15 @@ const LARGEST: f32 = 1e15;
 /// Columns that are surveyed at once, so that memory does not grow with the width of the scene.
 const STRIP_COLS: usize = 4096;
 
+/// What a survey is asked for besides.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wants {
+    /// The fit to the only reference.
+    pub fit: bool,
+    /// A smaller copy of what the model knows.
+    pub smaller: bool,
+}
+
 /// What the whole scene says before any tile is computed.
 pub(super) struct Survey {
     /// Pixels that hold data.
@@ -46,7 +55,7 @@ pub(super) struct ReferenceFit {
 }
 
 impl Survey {
-    /// Reads the scene once; `shrink` asks for a smaller copy of what the model knows.
+    /// Reads the scene once.
     ///
     /// # Errors
     /// [`Error::NothingMasked`], [`Error::NothingVisible`], [`Error::Mismatch`] for values that
@@ -55,19 +64,21 @@ impl Survey {
         source: &mut dyn SceneSource,
         tiling: &Tiling,
         guides: &[usize],
-        shrink: bool,
+        wants: Wants,
     ) -> Result<Self> {
         let ((height, width), bands) = (source.size(), source.bands());
         let options = Options::default();
-        let mut reference = match source.reference_bands()[..] {
-            [one] => Some(ReferenceSums::new(bands, one, height, width)),
+        let mut reference = match source.references()[..] {
+            [one] if wants.fit => Some(ReferenceSums::new(bands, one.bands, height, width)),
             _ => None,
         };
         let halo_px = match &reference {
             Some(_) => options.halo_px().max(reference_options().halo_px()),
             None => options.halo_px(),
         };
-        let mut shrunk = shrink.then(|| Shrunk::new(guides.len(), height, width));
+        let mut shrunk = wants
+            .smaller
+            .then(|| Shrunk::new(guides.len(), height, width));
         let mut small = match &shrunk {
             Some(shrunk) => Some(Smaller::new(guides.len(), shrunk.size(), source.scratch()?)),
             None => None,

@@ -1,7 +1,7 @@
 //! Neighbouring tiles with their surroundings: read, smoothly filled, guided.
 
 use super::coarse::{Enlarged, Estimate};
-use super::dates::Dates;
+use super::dates::{Carried, Dates, Told};
 use super::predict::Tile;
 use super::texture::{self, Surroundings};
 use super::{Plan, Reference, SceneSource, SceneWindow};
@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::model::Shown;
 use crate::raster::guide::{self, Guide};
 use crate::raster::normalize::TileNorm;
-use crate::raster::{Mask, Raster, Window, coarse, fill};
+use crate::raster::{Mask, Raster, Window, coarse};
 
 /// Neighbouring tiles with their surroundings, their holes smoothly filled.
 pub(super) struct View {
@@ -21,8 +21,8 @@ pub(super) struct View {
     pub coarse: Option<Delta>,
     /// True = masked and valid.
     pub holes: Mask,
-    /// True = several dates say what lies there.
-    pub told: Option<Mask>,
+    /// What other dates say of it by themselves.
+    pub told: Option<Told>,
     /// The bands that are restored, as the network sees them: `smooth` with `coarse`.
     guides: Raster,
     /// The bands that are restored as a reference suggests them, and where it was observed.
@@ -48,7 +48,7 @@ impl View {
         context: Window,
         filled: Window,
         plan: &Plan,
-        dates: &mut Dates,
+        dates: Option<&mut Dates>,
     ) -> Result<Self> {
         let SceneWindow { image, mask, valid } = source.read(context)?;
         let visible = valid.and_not(&mask);
@@ -60,43 +60,40 @@ impl View {
         });
         let known = visible.or(&targets);
         let survey = plan.survey;
-        let soft = |image: &Raster, far: &[f32]| {
-            fill::soft_towards(image, &targets, &known, plan.space.reach_px(), far)
+        let reach_px = plan.space.reach_px();
+        let ground = Carried {
+            targets: &targets,
+            known: &known,
+            reach_px,
         };
-        let reference = match (source.reference_bands().len(), &survey.reference) {
-            (0, _) => None,
-            (_, Some(fit)) => {
-                let Reference { image, observed } = source.read_reference(0, context)?;
-                let reach_px = plan.space.reach_px();
-                let prediction = guide::predict(&image, &observed, &fit.transfer, reach_px);
-                Some((prediction, observed, fit.offset.clone()))
+        let mut told = None;
+        let (smooth, reference) = match (dates, &survey.reference) {
+            (Some(dates), _) => {
+                let suggestion = dates.suggest(source, context)?;
+                let filled = dates.filled(&image, &suggestion, &ground);
+                let reference = filled.as_ref().map(|(_, guides)| guides.clone());
+                let smooth = match filled {
+                    Some((smooth, _)) => smooth,
+                    None => ground.soft(&image, &survey.mean),
+                };
+                told = Some(Told::new(suggestion));
+                let observed = told.as_ref().map(|told| told.observed.clone());
+                (smooth, reference.zip(observed))
             }
-            (_, None) => {
-                let (suggested, observed) = dates.suggest(source, context)?;
-                let everywhere = Mask::new(context.height, context.width, true);
-                let unknown = observed.invert();
-                let reach_px = plan.space.reach_px();
-                observed.any().then(|| {
-                    let prediction = fill::soft(&suggested, &unknown, &everywhere, reach_px);
-                    // It has the scene's own brightness.
-                    (prediction, observed, vec![0.0; image.bands])
-                })
+            (None, Some(fit)) => {
+                let Reference {
+                    image: other,
+                    observed,
+                } = source.read_reference(0, context)?;
+                let prediction = guide::predict(&other, &observed, &fit.transfer, reach_px);
+                let smooth = ground.carry(&image, &prediction, &fit.offset);
+                (smooth, Some((prediction, observed)))
             }
+            (None, None) => (ground.soft(&image, &survey.mean), None),
         };
-        let smooth = match &reference {
-            Some((prediction, _, offset)) => {
-                let mut smooth = soft(&guide::subtract(&image, prediction), offset);
-                guide::add(&mut smooth, prediction);
-                smooth
-            }
-            None => soft(&image, &survey.mean),
-        };
-        let reference = reference.map(|(prediction, observed, _)| {
+        let reference = reference.map(|(prediction, observed)| {
             (prediction.select_bands(&plan.restored.bands), observed)
         });
-        let several = source.reference_bands().len() > 1;
-        let told = reference.as_ref().filter(|_| several);
-        let told = told.map(|(_, observed)| observed.clone());
         let mut guides = smooth.select_bands(&plan.restored.bands);
         let coarse = match plan.coarse {
             Some(estimate) => Delta::new(estimate, context, &guides, &visible.invert())?,
@@ -115,6 +112,15 @@ impl View {
             reference,
             visible,
         })
+    }
+
+    /// Whether other dates are all of what fills a tile.
+    pub fn is_told(&self, tile: Window, plan: &Plan) -> bool {
+        let Some(told) = self.told.as_ref().filter(|_| plan.told_alone) else {
+            return false;
+        };
+        let local = tile.relative_to(self.context);
+        !self.holes.and_not(&told.observed).any_in(local)
     }
 
     /// What a tile is textured from.

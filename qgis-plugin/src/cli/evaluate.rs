@@ -10,6 +10,7 @@ const EVALUATE_EXAMPLES: &str = "\
 Examples:
   unclouded evaluate --clear tiles/ --masks masks/ --json scores.json
   unclouded evaluate --clear tiles/ --masks clouds.npy --seed 1 --samples 4
+  unclouded evaluate --series season/ --limit 6 --json scores.json
   unclouded evaluate --clear clear.tif --masks clouds.tif --save predictions/
   unclouded evaluate --clear tiles/ --masks clouds.npy --model free.safetensors --method ddnm
   unclouded evaluate --clear tiles/ --masks masks/ --save-all compared/ --plot uncertainty.png";
@@ -25,8 +26,21 @@ Examples:
 #[command(after_help = EVALUATE_EXAMPLES)]
 pub struct EvaluateArgs {
     /// A clear image or a folder of them (png, tif, jpg)
-    #[arg(long, value_name = "DIR|FILE")]
-    pub clear: PathBuf,
+    #[arg(long, value_name = "DIR|FILE", required_unless_present = "series")]
+    pub clear: Option<PathBuf>,
+
+    /// Images of one place at many dates: a folder, files or a quoted pattern; in place of --clear
+    ///
+    /// Cases are made of them: the clouds of one date (as the detector finds them) over the clear
+    /// ground of another, with all the other dates given as they are, clouds and all. --limit says
+    /// how many, 6 by default. The table has every method for several dates, and the model without them.
+    #[arg(
+        long,
+        value_name = "DIR|FILE",
+        num_args = 1..,
+        conflicts_with_all = ["clear", "masks", "reference"]
+    )]
+    pub series: Vec<PathBuf>,
 
     /// A folder of masks NAME.png or NAME.tif, one mask, or a stack FILE.npy to draw from
     ///
@@ -38,7 +52,8 @@ pub struct EvaluateArgs {
 
     /// An image of another date, or a folder of them with the names of the clear images
     ///
-    /// The table then has the classical rival too: linear regression in windows of 41 pixels.
+    /// The table then has the methods that fill from it, and a classical rival, local: linear
+    /// regression in windows of 41 pixels.
     #[arg(long, value_name = "DIR|FILE")]
     pub reference: Option<PathBuf>,
 

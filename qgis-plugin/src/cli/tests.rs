@@ -1,6 +1,7 @@
 //! The parser's own tests.
 
 use super::*;
+use crate::device::DeviceChoice;
 use clap::CommandFactory;
 
 #[test]

@@ -1,5 +1,6 @@
 //! `unclouded evaluate`: the model and the classical fills against the truth under masks.
 
+mod cases;
 mod images;
 mod masks;
 mod pair;
@@ -7,15 +8,20 @@ mod plot;
 mod report;
 mod rival;
 mod save;
+mod series;
 mod uncertainty;
 
+use self::cases::{Cases, Masked};
 use self::images::Images;
 use self::masks::MaskSource;
-use self::pair::{Bench, METHODS, REDRAWN};
+use self::pair::{Bench, Dates};
 use self::plot::Strip;
 use self::report::{Method, Report};
 use self::save::Folders;
+use self::series::Series;
 use self::uncertainty::Uncertainty;
+use std::path::{Path, PathBuf};
+
 use unclouded_core::restore::{RestoreSettings, Subject};
 
 use super::settings::{check_output, check_write, ending, wish};
@@ -27,6 +33,9 @@ use crate::interrupt;
 use crate::models::Checkpoint;
 use crate::progress::Reporter;
 
+/// Cases that are made of a series unless told otherwise.
+const CASES: usize = 6;
+
 /// Run the command. An image that cannot be worked with is reported and left out; the others are
 /// scored all the same.
 ///
@@ -36,9 +45,9 @@ use crate::progress::Reporter;
 /// interrupted.
 pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
     let wish = wish(&args.run, 1)?;
-    let mut inputs = vec![args.clear.as_path()];
-    inputs.extend(args.masks.as_deref());
-    inputs.extend(args.reference.as_deref());
+    let named = [&args.clear, &args.masks, &args.reference];
+    let mut inputs: Vec<&Path> = named.into_iter().flatten().map(PathBuf::as_path).collect();
+    inputs.extend(args.series.iter().map(PathBuf::as_path));
     if let Some(path) = &args.json {
         check_output("--json", path, true, &inputs)?;
     }
@@ -46,19 +55,46 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
         check_output("--plot", path, true, &inputs)?;
         ending(path, &["png"], "PNG")?;
     }
-    let images = Images::find(&args.clear, args.limit)?;
-    let references = match &args.reference {
-        Some(path) => Some(images.partners(path)?),
-        None => None,
-    };
     let checkpoint = Checkpoint::find(args.run.model.as_deref())?;
     let card = checkpoint.card()?;
-    let masks = MaskSource::of(args.masks.as_deref(), card.task, &images, args.run.seed)?;
+    let series = match args.series.is_empty() {
+        true => None,
+        false => Some(Series::read(
+            &args.series,
+            args.limit.unwrap_or(CASES),
+            reporter,
+        )?),
+    };
+    let (images, masks);
+    let masked;
+    let cases: &dyn Cases = match (&series, &args.clear) {
+        (Some(series), _) => series,
+        (None, Some(clear)) => {
+            images = Images::find(clear, args.limit)?;
+            let references = args.reference.as_ref();
+            let references = references.map(|path| images.partners(path)).transpose()?;
+            masks = MaskSource::of(args.masks.as_deref(), card.task, &images, args.run.seed)?;
+            masked = Masked {
+                images: &images,
+                masks: &masks,
+                references,
+            };
+            &masked
+        }
+        (None, None) => {
+            return Err(Failure::mismatch(
+                "evaluate",
+                "--clear or --series",
+                "neither",
+            ));
+        }
+    };
+    let count = cases.names().len();
     let (own, all) = (args.save.as_deref(), args.save_all.as_deref());
-    let folders = Folders::prepare(own, all, &images, &inputs)?;
+    let folders = Folders::prepare(own, all, &cases.names(), &inputs)?;
     let device = device::choose(args.run.device)?;
     let model = checkpoint.load(&device.device)?;
-    check_write(&args.run, usize::from(args.reference.is_some()))?;
+    check_write(&args.run, usize::from(cases.dates() != Dates::None))?;
     let settings = RestoreSettings::resolve(&card, &wish, &Subject::default())?;
     if args.plot.is_some() && !settings.has_spread() {
         return Err(Failure::mismatch("--plot", "at least 2 --samples", "1")
@@ -68,16 +104,9 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
     reporter.start("evaluate", report.header());
     reporter.info(device.describe());
 
-    let names: Vec<&'static str> = match card.task.redraws() {
-        true => REDRAWN.to_vec(),
-        false => (METHODS.into_iter())
-            .filter(|name| *name != "regression" || args.reference.is_some())
-            .collect(),
-    };
+    let names = pair::methods(card.task.redraws(), cases.dates());
     let bench = Bench {
-        images: &images,
-        references: references.as_ref(),
-        masks: &masks,
+        cases,
         methods: &names,
         model: &model,
         card: &card,
@@ -87,10 +116,10 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
     };
     let mut methods: Vec<Method> = names.iter().map(|_| Method::default()).collect();
     let mut uncertainty = Uncertainty::default();
-    let mut strip = (args.plot.as_ref()).map(|_| Strip::new(images.len(), names.len()));
+    let mut strip = (args.plot.as_ref()).map(|_| Strip::new(count, names.len()));
     let mut first_failure = None;
-    reporter.stage("evaluate", images.len() as u64);
-    for index in 0..images.len() {
+    reporter.stage("evaluate", count as u64);
+    for index in 0..count {
         interrupt::check()?;
         match bench.pair(index) {
             Ok(Some(pair)) => {
@@ -99,6 +128,7 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
                     reporter.info(format!("model bands: {:?} ({})", bands.bands, bands.reason));
                 }
                 folders.write(&pair)?;
+                let cover = pair.hole.count() as f64 / pair.example.valid.count().max(1) as f64;
                 uncertainty.add(&pair.spread);
                 if let Some(strip) = &mut strip {
                     strip.offer(index, &pair);
@@ -106,11 +136,11 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
                 for (method, fill) in methods.iter_mut().zip(pair.fills) {
                     method.add(&fill);
                 }
-                report.images += 1;
+                report.scored(cover);
             }
             Ok(None) => report.skipped += 1,
             Err(failure) if failure.exit == Exit::Usage => {
-                let name = images.files()[index].display().to_string();
+                let name = cases.label(index);
                 reporter.warning(format!("{name} is left out: {}", failure.message));
                 report.failed.push((name, failure.message.clone()));
                 first_failure.get_or_insert(failure);
@@ -154,7 +184,7 @@ pub fn run(args: EvaluateArgs, reporter: &mut Reporter) -> Result<()> {
     Err(Failure::failed(format!(
         "{} of {} images could not be used, the first because of: {}",
         report.failed.len(),
-        images.len(),
+        count,
         failure.message
     ))
     .hint("the scores are those of the others"))

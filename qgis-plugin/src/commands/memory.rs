@@ -6,7 +6,7 @@
 //! of the resident set on scenes of 1098 to 10980 pixels.
 
 use unclouded_core::model::ModelCard;
-use unclouded_core::raster::dates::{MOST_DATES, MOST_PIXELS as FITTED_PX};
+use unclouded_core::raster::dates::{AT_ONCE, MOST_DATES, MOST_PIXELS as FITTED_PX};
 use unclouded_core::restore::{
     RestoreSettings, Written, texture_bytes, tiles_in_flight, widest_segment_px,
 };
@@ -87,7 +87,8 @@ impl Load<'_> {
     /// What several dates need on top: what they say of a view, or the ground that a block is
     /// fitted to, bytes.
     fn dates(&self, view_px: usize) -> usize {
-        if self.reference_bands.len() < 2 {
+        let by_dates = self.reference_bands.len() > 1 || self.settings.dates.is_some();
+        if self.reference_bands.is_empty() || !by_dates {
             return 0;
         }
         let info = self.scene;
@@ -96,7 +97,8 @@ impl Load<'_> {
         let own = info.data_bands().len();
         let features = view_px * FLOAT * (asked * 2 * most + own);
         let block_px = FIT_PX.min(info.width) * FIT_PX.min(info.height);
-        let samples = FITTED_PX * FLOAT * 2 * most * (self.reference_bands.len() + 3 * asked);
+        let samples =
+            FITTED_PX * FLOAT * 2 * most * (self.reference_bands.len() + 3 * AT_ONCE * asked);
         let fit = block_px * (FLOAT * (own + 3 * most) + 24 + self.reference_bands.len());
         features.max(fit + samples)
     }

@@ -12,6 +12,7 @@ pub mod memory;
 pub mod references;
 pub mod restore;
 mod run_key;
+pub mod series;
 pub mod settings;
 pub mod train;
 
@@ -26,6 +27,7 @@ use crate::progress::Reporter;
 pub fn run(command: Command, reporter: &mut Reporter) -> Result<()> {
     match command {
         Command::Restore(args) => batch::run(&args, reporter),
+        Command::Series(args) => series::run(&args, reporter),
         Command::Mask(args) => mask::run(&args, reporter),
         Command::Train(args) => train::run(&args, reporter),
         Command::Evaluate(args) => evaluate::run(args, reporter),

@@ -10,35 +10,34 @@ const RASTERS: [&str; 5] = ["tif", "tiff", "vrt", "jp2", "img"];
 /// Letters that make a name a pattern.
 const WILD: [char; 3] = ['*', '?', '['];
 
-/// The rasters that `named` means: a file as it is, those of a folder, those that fit a pattern;
+/// The rasters that an option names: a file as it is, those of a folder, those that fit a pattern;
 /// each once, sorted, so that the order in which they are named does not matter.
 ///
 /// # Errors
 /// Exit 2 for a folder or a pattern with nothing in it.
-pub fn expand(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
+pub fn expand(option: &str, named: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for name in named {
-        files.extend(rasters(name)?);
+        files.extend(rasters(option, name)?);
     }
     files.sort();
     files.dedup();
     Ok(files)
 }
 
-fn rasters(name: &Path) -> Result<Vec<PathBuf>> {
+fn rasters(option: &str, name: &Path) -> Result<Vec<PathBuf>> {
     let text = name.to_string_lossy();
     if is_gdal_name(name) || name.is_file() {
         return Ok(vec![name.to_owned()]);
     }
     let found: Vec<PathBuf> = if name.is_dir() {
-        let entries = std::fs::read_dir(name).map_err(|error| {
-            Failure::usage(format!("--reference: cannot read {text} ({error})"))
-        })?;
+        let entries = std::fs::read_dir(name)
+            .map_err(|error| Failure::usage(format!("{option}: cannot read {text} ({error})")))?;
         let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
         files.filter(|path| is_raster(path)).collect()
     } else if text.contains(WILD) {
         let paths = glob::glob(&text).map_err(|error| {
-            Failure::mismatch("--reference", "a file, a folder or a pattern", &text)
+            Failure::mismatch(option, "a file, a folder or a pattern", &text)
                 .hint(error.to_string())
         })?;
         paths
@@ -51,15 +50,14 @@ fn rasters(name: &Path) -> Result<Vec<PathBuf>> {
     };
     match found.is_empty() {
         false => Ok(found),
-        true => Err(Failure::mismatch(
-            "--reference",
-            "at least one raster",
-            format!("none in {text}"),
-        )
-        .hint(format!(
-            "of a folder those that end in {} are taken",
-            RASTERS.join(", ")
-        ))),
+        true => Err(
+            Failure::mismatch(option, "at least one raster", format!("none in {text}")).hint(
+                format!(
+                    "of a folder those that end in {} are taken",
+                    RASTERS.join(", ")
+                ),
+            ),
+        ),
     }
 }
 
@@ -83,10 +81,17 @@ mod tests {
         for name in ["b.tif", "a.TIF", "notes.txt", "c.tif.aux.xml"] {
             std::fs::write(at(name), "").expect("a file");
         }
-        let all = expand(&[at("b.tif"), folder.path().to_owned(), at("*.tif")]).expect("files");
+        let all = expand(
+            "--reference",
+            &[at("b.tif"), folder.path().to_owned(), at("*.tif")],
+        )
+        .expect("files");
         assert_eq!(all, [at("a.TIF"), at("b.tif")]);
-        assert_eq!(expand(&[at("gone.tif")]).expect("a name"), [at("gone.tif")]);
-        let failure = expand(&[at("*.jp2")]).expect_err("nothing");
+        assert_eq!(
+            expand("--reference", &[at("gone.tif")]).expect("a name"),
+            [at("gone.tif")]
+        );
+        let failure = expand("--reference", &[at("*.jp2")]).expect_err("nothing");
         assert!(failure.message.contains("none in"), "{}", failure.message);
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime};
 mod bar;
 mod job;
 mod other_dates;
+mod self_test;
 
 use serde_json::json;
 use unclouded_core::restore as core;
@@ -57,7 +58,7 @@ impl Done {
 /// when it is interrupted. Nothing is written under a final name in any of these cases.
 pub fn run(args: &RestoreArgs, reporter: &mut Reporter) -> Result<Done> {
     let started = Instant::now();
-    let Some(job) = Job::prepare(args, reporter)? else {
+    let Some(mut job) = Job::prepare(args, reporter)? else {
         return Ok(Done::Complete);
     };
     if args.dry_run {
@@ -65,7 +66,7 @@ pub fn run(args: &RestoreArgs, reporter: &mut Reporter) -> Result<Done> {
         return Ok(Done::Forecast);
     }
     let before = stamp(&job);
-    fill(&job, args, started, reporter).map_err(|failure| {
+    fill(&mut job, args, started, reporter).map_err(|failure| {
         if failure.exit == Exit::Interrupted || stamp(&job) == before {
             return failure;
         }
@@ -128,7 +129,21 @@ fn journal(job: &Job, sha256: &str, args: &RestoreArgs, reporter: &Reporter) -> 
     Ok(journal)
 }
 
-fn fill(job: &Job, args: &RestoreArgs, started: Instant, reporter: &mut Reporter) -> Result<()> {
+fn fill(
+    job: &mut Job,
+    args: &RestoreArgs,
+    started: Instant,
+    reporter: &mut Reporter,
+) -> Result<()> {
+    let model = job.checkpoint.load(&job.device.device)?;
+    let test = self_test::run(job, &model, args.self_test.is_some(), reporter)?;
+    if let (Some(to), Some(test)) = (&args.self_test, &test) {
+        reporter.info(self_test::table(test, &job.settings.model_bands));
+        if let Some(path) = to {
+            self_test::write(path, test)?;
+        }
+    }
+    let job = &*job;
     let Job {
         paths,
         scene,
@@ -136,8 +151,11 @@ fn fill(job: &Job, args: &RestoreArgs, started: Instant, reporter: &mut Reporter
         coverage,
         ..
     } = job;
-    let model = job.checkpoint.load(&job.device.device)?;
-    let tags = job.provenance(&model.sha256).tags();
+    let mut tags = job.provenance(&model.sha256).tags();
+    tags.extend(
+        test.as_ref()
+            .map(|test| ("UNCLOUDED_SELF_TEST".into(), json!(test).to_string())),
+    );
     let mut journal = journal(job, &model.sha256, args, reporter)?;
     let overwrite = args.overwrite || journal.committing();
     let targets = Targets {
@@ -215,6 +233,7 @@ fn fill(job: &Job, args: &RestoreArgs, started: Instant, reporter: &mut Reporter
             "outputs": outputs, "pixels": coverage, "clear_pixels": verified.clear,
             "clear_pixels_changed": verified.changed, "seconds": seconds,
             "tiles": summary.tiles, "provenance": job.provenance(&model.sha256),
+            "self_test": test,
         }),
     );
     Ok(())

@@ -43,6 +43,7 @@ pub fn key(job: &Job, checkpoint_sha256: &str) -> Result<Key> {
     }
     for reference in &job.references {
         add_scene(&mut hash, reference.scene())?;
+        hash.update(format!("{:?}", reference.days()));
         for window in strips(info.height, info.width) {
             add_mask(&mut hash, &reference.clouds(window)?);
         }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use unclouded_core::model::ModelCard;
+use unclouded_core::raster::dates::DateMethod;
 use unclouded_core::restore::{Method, RestoreSettings, Subject, Wish, Written};
 
 use super::references;
@@ -93,7 +94,8 @@ impl RestorePaths {
         }
         let inputs: Vec<&Path> = inputs.iter().map(PathBuf::as_path).collect();
         for (position, (name, path)) in outputs.iter().enumerate() {
-            let complete = args.resume && *name == "--output";
+            // Beside a complete output the others are complete, too.
+            let complete = args.resume && (*name == "--output" || paths.output.exists());
             let may_exist = args.overwrite || resumed || complete;
             check_output(name, path, may_exist, &inputs)?;
             let others = &outputs[..position];
@@ -137,13 +139,13 @@ fn other_dates(args: &RestoreArgs) -> Result<Vec<(PathBuf, Option<MaskRequest>)>
         })
     };
     if masks.is_empty() {
-        let files = references::expand(&args.reference)?;
+        let files = references::expand("--reference", &args.reference)?;
         return Ok(files.into_iter().map(|file| (file, clouds(None))).collect());
     }
     // Masks go with the files in the order in which both are named: not with those of a folder.
     let mut pairs = Vec::new();
     for (name, mask) in args.reference.iter().zip(masks) {
-        match &references::expand(std::slice::from_ref(name))?[..] {
+        match &references::expand("--reference", std::slice::from_ref(name))?[..] {
             [one] => pairs.push((one.clone(), clouds(Some(mask)))),
             more => {
                 let got = format!("{} with {} of them", name.display(), more.len());
@@ -182,13 +184,15 @@ fn place(path: &Path) -> (Option<PathBuf>, Option<std::ffi::OsString>) {
 /// # Errors
 /// Exit 2 for a number out of its range, an unknown sampler or method.
 pub fn wish(run: &RunArgs, least: usize) -> Result<Wish> {
+    let (method, dates) = ways(run.method.as_deref())?;
     let wish = Wish {
         quality: run.quality.map(Into::into),
         steps: run.steps,
         samples: run.samples,
         least_samples: least,
         sampler: run.sampler.as_deref().map(str::parse).transpose()?,
-        method: run.method.as_deref().map(str::parse).transpose()?,
+        method,
+        dates,
         written: run.write.into(),
         tile_px: run.tile_px,
         overlap_px: run.overlap_px,
@@ -196,6 +200,29 @@ pub fn wish(run: &RunArgs, least: usize) -> Result<Wish> {
     };
     wish.check()?;
     Ok(wish)
+}
+
+/// What is chosen where nothing is.
+const AUTO: &str = "auto";
+
+/// What `--method` names: how the network fills, or how the ground follows from other dates.
+fn ways(name: Option<&str>) -> Result<(Option<Method>, Option<DateMethod>)> {
+    let Some(name) = name.filter(|name| *name != AUTO) else {
+        return Ok((None, None));
+    };
+    if let Ok(dates) = name.parse::<DateMethod>() {
+        return Ok((None, Some(dates)));
+    }
+    match name.parse::<Method>() {
+        Ok(method) => Ok((Some(method), None)),
+        Err(_) => {
+            let dates = DateMethod::ALL.map(DateMethod::name);
+            let all = [&[AUTO][..], &dates, &Method::ALL.map(Method::name)].concat();
+            let expected = format!("one of {}", all.join(", "));
+            Err(Failure::mismatch("--method", expected, name)
+                .hint("leave it out: what suits the model and the other dates is taken"))
+        }
+    }
 }
 
 /// How much work a tile is, in words.

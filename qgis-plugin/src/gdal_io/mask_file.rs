@@ -20,6 +20,14 @@ pub struct MaskFile {
     errors_before: u64,
 }
 
+/// The metadata item that tells such a file.
+const CONTENT: (&str, &str) = ("UNCLOUDED_CONTENT", "mask: 0 clear, 1 fill, 2 shadow");
+
+/// Whether this program wrote a mask.
+pub fn is_one(dataset: &Dataset) -> bool {
+    dataset.metadata_item(CONTENT.0, "").as_deref() == Some(CONTENT.1)
+}
+
 impl MaskFile {
     /// Create the file.
     ///
@@ -38,11 +46,7 @@ impl MaskFile {
                 1,
                 &photometric,
             )?;
-            dataset.set_metadata_item(
-                "UNCLOUDED_CONTENT",
-                "mask: 0 clear, 1 fill, 2 shadow",
-                "",
-            )?;
+            dataset.set_metadata_item(CONTENT.0, CONTENT.1, "")?;
             let mut band = dataset.rasterband(1)?;
             band.set_description("mask")?;
             Ok(dataset)

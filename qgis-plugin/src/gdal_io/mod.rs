@@ -1,6 +1,7 @@
 //! Rasters in and out through GDAL. The only place that knows 1-based bands and (cols, rows).
 
 pub mod background;
+pub mod between;
 pub mod block_rows;
 pub mod date;
 pub mod dtype;
@@ -15,7 +16,7 @@ pub mod pending;
 pub mod preview;
 pub mod reference;
 pub mod rgb;
-mod roles;
+pub mod roles;
 pub mod scene;
 pub mod scratch;
 pub mod sink;

@@ -28,6 +28,8 @@ pub struct ReferenceReader {
     /// Whether the user said where its clouds are.
     clouds_known: bool,
     notes: Vec<String>,
+    /// Days from the scene to it, where both dates are known.
+    days: Option<i32>,
     /// The description that brings it onto the scene's grid; outlives `scene`, which reads it.
     warped: Option<Warped>,
 }
@@ -87,8 +89,19 @@ impl ReferenceReader {
             clouds: mask,
             clouds_known: clouds.is_some(),
             notes,
+            days: None,
             warped,
         })
+    }
+
+    /// Taken so many days after the scene (before it, if negative).
+    pub fn taken(self, days: Option<i32>) -> Self {
+        Self { days, ..self }
+    }
+
+    /// Days from the scene to it, where both dates are known.
+    pub fn days(&self) -> Option<i32> {
+        self.days
     }
 
     /// Number of bands.

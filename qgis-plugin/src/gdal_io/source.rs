@@ -5,7 +5,9 @@ use std::path::Path;
 use gdal::Dataset;
 use gdal::errors::GdalError;
 use unclouded_core::raster::{Mask, Raster, Window};
-use unclouded_core::restore::{MemoryScratch, Reference, SceneSource, SceneWindow, Scratch};
+use unclouded_core::restore::{
+    MemoryScratch, OtherDate, Reference, SceneSource, SceneWindow, Scratch,
+};
 
 use super::dtype::{Native, StoredValue};
 use super::mask::MaskReader;
@@ -272,8 +274,12 @@ impl SceneSource for GdalSource<'_> {
         self.bands.len()
     }
 
-    fn reference_bands(&self) -> Vec<usize> {
-        self.references.iter().map(ReferenceReader::bands).collect()
+    fn references(&self) -> Vec<OtherDate> {
+        let about = |reference: &ReferenceReader| OtherDate {
+            bands: reference.bands(),
+            days: reference.days(),
+        };
+        self.references.iter().map(about).collect()
     }
 
     fn read_reference(

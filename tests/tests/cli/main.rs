@@ -21,6 +21,7 @@ mod restore;
 mod resume;
 mod run;
 mod scene;
+mod series;
 mod storage;
 mod tasks;
 mod texture;

@@ -76,7 +76,7 @@ fn another_date_shows_the_ground() {
             .unwrap()
     };
     assert!(psnr("unclouded") > psnr("idw") + 3.0, "{report:#}");
-    assert!(psnr("regression") > psnr("idw") + 3.0, "{report:#}");
+    assert!(psnr("local") > psnr("idw") + 3.0, "{report:#}");
     let uncertainty = &report["uncertainty"];
     assert!(
         uncertainty["coverage_90"].as_f64().unwrap() <= 1.0,

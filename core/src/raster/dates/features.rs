@@ -55,6 +55,11 @@ impl Features {
         }
     }
 
+    /// A band of the image at a pixel (an index into a band).
+    pub fn value(&self, band: usize, pixel: usize) -> f32 {
+        self.planes.band(band)[pixel]
+    }
+
     /// At some pixels (indices into a band).
     pub fn at(&self, pixels: &[usize]) -> Table {
         let plane = |band| {

@@ -1,5 +1,6 @@
 //! Several dates on made-up ground: what helps, what must not matter, what must do no harm.
 
+use super::choose::nested;
 use super::*;
 use crate::raster::random::gaussian_stream;
 
@@ -36,7 +37,13 @@ fn error(scene: &Raster, dates: &[(Raster, Mask)]) -> (f32, DatesModel) {
         holes: &holes,
         window: whole,
     };
-    let model = DatesModel::fit(&ground, dates.len(), |k| Ok(dates[k].clone())).unwrap();
+    let model = DatesModel::fit(
+        DateMethod::Regression,
+        &ground,
+        &vec![None; dates.len()],
+        |k| Ok(dates[k].clone()),
+    )
+    .unwrap();
     let features = |k: &usize| Features::new(&dates[*k].0, &dates[*k].1);
     let features: Vec<Features> = model.dates.iter().map(features).collect();
     let suggestion = model.predict(&features, scene.bands);
@@ -123,7 +130,10 @@ fn what_no_date_shows_is_left_to_others() {
         holes: &holes,
         window: whole,
     };
-    let model = DatesModel::fit(&ground, 3, |k| Ok(dates[k].clone())).unwrap();
+    let model = DatesModel::fit(DateMethod::Regression, &ground, &[None; 3], |k| {
+        Ok(dates[k].clone())
+    })
+    .unwrap();
     let features: Vec<Features> = model
         .dates
         .iter()

@@ -26,54 +26,91 @@ pub fn run(args: &RestoreArgs, reporter: &mut Reporter) -> Result<()> {
     }
     let runs = requests(args)?;
     reporter.start("restore", json!({"scenes": runs.len()}));
-    let of = runs.len();
-    let mut table = Vec::new();
-    let mut failed = 0;
-    for (number, one) in (1..).zip(&runs) {
+    each(&runs, reporter)?.finish(None, reporter)
+}
+
+/// What became of several scenes.
+pub struct Table {
+    rows: Vec<Row>,
+    failed: usize,
+}
+
+/// Fills scenes one after the other; one that fails does not stop the others.
+///
+/// # Errors
+/// Exit 130 when interrupted.
+pub fn each(runs: &[Request], reporter: &mut Reporter) -> Result<Table> {
+    let mut table = Table {
+        rows: Vec::new(),
+        failed: 0,
+    };
+    for (number, one) in (1..).zip(runs) {
         let began = Instant::now();
         let (scene, output) = files(&one.args);
-        reporter.enter(number, of, scene);
+        reporter.enter(number, runs.len(), scene);
         let outcome = one.run(reporter);
         if let Err(failure) = &outcome {
             reporter.error(failure);
         }
         reporter.leave();
-        let (state, words) = match outcome {
+        let (state, message) = match outcome {
             Ok(done) => (done.word(), String::new()),
             Err(failure) if failure.exit == Exit::Interrupted => return Err(failure),
             Err(failure) => {
-                failed += 1;
+                table.failed += 1;
                 ("failed", failure.message)
             }
         };
-        table.push(Row {
+        table.rows.push(Row {
             state,
             scene: scene.to_owned(),
             output: output.to_owned(),
             seconds: began.elapsed().as_secs_f64(),
-            message: words,
+            message,
         });
     }
-    let text: Vec<String> = table.iter().map(Row::text).collect();
-    if failed == 0 {
-        let rows: Vec<Value> = table.iter().map(Row::json).collect();
-        reporter.done(&text.join("\n"), json!({"scenes": rows}));
-        return Ok(());
+    Ok(table)
+}
+
+impl Table {
+    /// Says it, and what was made of the scenes besides: in words, and for programs.
+    ///
+    /// # Errors
+    /// Exit 1 if a scene failed.
+    pub fn finish(self, more: Option<(String, Value)>, reporter: &mut Reporter) -> Result<()> {
+        let mut text: Vec<String> = self.rows.iter().map(Row::text).collect();
+        let rows: Vec<Value> = self.rows.iter().map(Row::json).collect();
+        let mut result = json!({"scenes": rows});
+        if let Some((words, value)) = more {
+            text.push(words);
+            result["more"] = value;
+        }
+        if self.failed == 0 {
+            reporter.done(&text.join("\n"), result);
+            return Ok(());
+        }
+        reporter.summary(&text.join("\n"));
+        let (failed, of) = (self.failed, self.rows.len());
+        Err(Failure::failed(format!("{failed} of {of} scenes failed"))
+            .hint("mend what is said above; --resume leaves out the scenes that are complete"))
     }
-    reporter.summary(&text.join("\n"));
-    Err(Failure::failed(format!("{failed} of {of} scenes failed"))
-        .hint("mend what is said above; --resume leaves out the scenes that are complete"))
 }
 
 /// What is asked of one scene.
 #[derive(Debug)]
-struct Request {
+pub struct Request {
     args: RestoreArgs,
     /// Its bands, if each lies in a file of its own.
     bands: Vec<Asset>,
 }
 
 impl Request {
+    /// Of a scene in one file.
+    pub fn of(args: RestoreArgs) -> Self {
+        let bands = Vec::new();
+        Self { args, bands }
+    }
+
     fn run(&self, reporter: &mut Reporter) -> Result<Done> {
         let stack = match &self.bands[..] {
             [] => None,

@@ -79,11 +79,6 @@ impl Images {
         Ok(Images { files })
     }
 
-    /// How many.
-    pub fn len(&self) -> usize {
-        self.files.len()
-    }
-
     /// The files.
     pub fn files(&self) -> &[PathBuf] {
         &self.files
@@ -94,49 +89,56 @@ impl Images {
     /// # Errors
     /// Exit 2 if it is no image this program can read.
     pub fn read(&self, index: usize) -> Result<Example> {
-        let path = &self.files[index];
-        let scene = Scene::open(path, "image")?;
-        let Scene { info, dataset, .. } = &scene;
-        if info.width * info.height > MOST_PIXELS {
-            return Err(Failure::mismatch(
-                path.display(),
-                format!("at most {MOST_PIXELS} pixels"),
-                info.width * info.height,
-            )
-            .hint("cut it into tiles first"));
-        }
-        let window = Window::full(info.height, info.width);
-        let bands = info.data_bands();
-        let mut image = Raster::new(bands.len(), info.height, info.width);
-        let mut valid = Mask::new(info.height, info.width, true);
-        for (position, &band) in bands.iter().enumerate() {
-            for_dtype!(info.dtype, T => {
-                let values = read_native::<T>(dataset, band, window)
-                    .map_err(|error| unreadable("image", &error))?;
-                let nodata = info.missing_value().and_then(<T as StoredValue>::nodata);
-                let places = image.band_mut(position).iter_mut().zip(&mut valid.data);
-                for (value, (place, valid)) in values.into_iter().zip(places) {
-                    *valid &= value.is_finite_value() && !value.is_nodata(nodata);
-                    *place = if value.is_finite_value() { value.to_f32() } else { 0.0 };
-                }
-            });
-        }
-        hide_transparent(&scene, window, &mut valid)?;
-        if !valid.any() {
-            return Err(Failure::mismatch(
-                path.display(),
-                "some pixels with data",
-                "nodata everywhere",
-            )
-            .hint("is the nodata value right? `unclouded info` shows it"));
-        }
-        Ok(Example {
-            name: stem(path),
-            info: scene.info,
-            image,
-            valid,
-        })
+        read(&self.files[index])
     }
+}
+
+/// Read an image whole.
+///
+/// # Errors
+/// Exit 2 if it is no image this program can read.
+pub fn read(path: &Path) -> Result<Example> {
+    let scene = Scene::open(path, "image")?;
+    let Scene { info, dataset, .. } = &scene;
+    if info.width * info.height > MOST_PIXELS {
+        return Err(Failure::mismatch(
+            path.display(),
+            format!("at most {MOST_PIXELS} pixels"),
+            info.width * info.height,
+        )
+        .hint("cut it into tiles first"));
+    }
+    let window = Window::full(info.height, info.width);
+    let bands = info.data_bands();
+    let mut image = Raster::new(bands.len(), info.height, info.width);
+    let mut valid = Mask::new(info.height, info.width, true);
+    for (position, &band) in bands.iter().enumerate() {
+        for_dtype!(info.dtype, T => {
+            let values = read_native::<T>(dataset, band, window)
+                .map_err(|error| unreadable("image", &error))?;
+            let nodata = info.missing_value().and_then(<T as StoredValue>::nodata);
+            let places = image.band_mut(position).iter_mut().zip(&mut valid.data);
+            for (value, (place, valid)) in values.into_iter().zip(places) {
+                *valid &= value.is_finite_value() && !value.is_nodata(nodata);
+                *place = if value.is_finite_value() { value.to_f32() } else { 0.0 };
+            }
+        });
+    }
+    hide_transparent(&scene, window, &mut valid)?;
+    if !valid.any() {
+        return Err(Failure::mismatch(
+            path.display(),
+            "some pixels with data",
+            "nodata everywhere",
+        )
+        .hint("is the nodata value right? `unclouded info` shows it"));
+    }
+    Ok(Example {
+        name: stem(path),
+        info: scene.info,
+        image,
+        valid,
+    })
 }
 
 impl Example {

@@ -70,10 +70,13 @@ impl MaskSource {
             let images = images.files().to_vec();
             return Ok(MaskSource::Folder(path.to_owned(), images));
         }
-        if images.len() != 1 {
+        if images.files().len() != 1 {
             return Err(Failure::mismatch(
                 "--masks",
-                format!("a folder or an .npy stack for {} images", images.len()),
+                format!(
+                    "a folder or an .npy stack for {} images",
+                    images.files().len()
+                ),
                 path.display(),
             )
             .hint(

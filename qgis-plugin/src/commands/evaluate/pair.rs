@@ -3,37 +3,76 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use unclouded_core::metrics::{Scores, score_both};
+use unclouded_core::metrics::{IndexError, Scores, ndvi_error, psnr_of_bands, score_both};
 use unclouded_core::model::{Model, ModelCard};
+use unclouded_core::raster::dates::DateMethod;
 use unclouded_core::raster::{Mask, Raster, fill};
-use unclouded_core::restore::{self as core, MemorySink, MemorySource, RestoreSettings};
+use unclouded_core::restore::{self as core, Choice, MemorySink, MemorySource, RestoreSettings};
 
-use super::images::{Example, Images};
-use super::masks::MaskSource;
+use super::cases::{Case, Cases, Other};
+use super::images::Example;
 use super::rival;
 use crate::commands::restore::positions;
 use crate::failure::{Failure, Result};
 use crate::gdal_io::rgb::{self, BandChoice};
+use crate::gdal_io::roles;
 use crate::interrupt;
 
 /// How far the inverse-distance baseline looks: the default of gdal_fillnodata.
 const IDW_DISTANCE_PX: usize = 100;
 /// The model, first among the methods.
 pub const MODEL: &str = "unclouded";
-/// The methods, in the order they are printed; the names are keys of the JSON. `fill` is what the
-/// network starts from, without the network; `regression` needs a reference.
-pub const METHODS: [&str; 5] = [MODEL, "fill", "regression", "idw", "mean"];
+/// What the network starts from, without the network.
+const FILL: &str = "fill";
+/// The model without other dates, where there are some.
+const NETWORK: &str = "network";
+/// Linear regression on one date in windows of 41 pixels, band by band.
+const LOCAL: &str = "local";
 /// The methods where all of the image is drawn anew: the model, and what it is shown.
 pub const REDRAWN: [&str; 2] = [MODEL, "shown"];
 
+/// The methods, in the order they are printed, [`MODEL`] first; the names are keys of the JSON.
+pub fn methods(redraws: bool, dates: Dates) -> Vec<&'static str> {
+    if redraws {
+        return REDRAWN.to_vec();
+    }
+    let by_dates = |wanted: &dyn Fn(DateMethod) -> bool| -> Vec<&'static str> {
+        let methods = DateMethod::ALL.into_iter().filter(|method| wanted(*method));
+        methods.map(DateMethod::name).collect()
+    };
+    let of_dates = match dates {
+        Dates::None => vec![],
+        // Between one date and none there is nothing to interpolate.
+        Dates::One { same_bands } => {
+            let usable = |method: DateMethod| match method {
+                DateMethod::Interpolate | DateMethod::Median => false,
+                method => same_bands || !method.takes_values(),
+            };
+            [&by_dates(&usable)[..], &[LOCAL][..]].concat()
+        }
+        Dates::Several => [&by_dates(&|_| true)[..], &[NETWORK][..]].concat(),
+    };
+    [&[MODEL][..], &of_dates, &[FILL, "idw", "mean"]].concat()
+}
+
+/// How many other dates there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dates {
+    /// None.
+    None,
+    /// One for each image, with its bands or others.
+    One {
+        /// Whether it has the bands of the image.
+        same_bands: bool,
+    },
+    /// A series.
+    Several,
+}
+
 /// What the images of a run have in common.
 pub struct Bench<'a> {
-    /// The images.
-    pub images: &'a Images,
-    /// Images of another date, in the same order.
-    pub references: Option<&'a Images>,
-    /// Their masks.
-    pub masks: &'a MaskSource,
+    /// The images with their masks and other dates.
+    pub cases: &'a dyn Cases,
     /// The methods that are compared, [`MODEL`] first.
     pub methods: &'a [&'static str],
     /// The model.
@@ -56,6 +95,8 @@ pub struct Pair {
     pub hole: Mask,
     /// The bands that fed the model.
     pub bands: BandChoice,
+    /// The bands of NDVI, from 0, where it has them.
+    red_nir: Option<(usize, usize)>,
     /// One a method, in the order of [`Bench::methods`].
     pub fills: Vec<Fill>,
     /// The first sample of the model, if it is wanted.
@@ -73,6 +114,10 @@ pub struct Fill {
     pub stored: Raster,
     /// On the full image and in the hole.
     pub scores: (Scores, Scores),
+    /// PSNR of the bands the model restores in the hole, dB.
+    pub model_psnr_db: f64,
+    /// How far NDVI is off in the hole, where the image has the bands for it.
+    pub ndvi: Option<IndexError>,
     /// How long it took.
     pub seconds: f64,
 }
@@ -83,8 +128,11 @@ impl Bench<'_> {
     /// # Errors
     /// Exit 2 if image, mask and reference cannot be worked with, exit 1 when the work fails.
     pub fn pair(&self, index: usize) -> Result<Option<Pair>> {
-        let example = self.images.read(index)?;
-        let mask = self.masks.draw(index, &example)?;
+        let Case {
+            example,
+            mask,
+            others,
+        } = self.cases.read(index)?;
         let hole = mask.and(&example.valid);
         if !hole.any() {
             return Ok(None);
@@ -104,15 +152,13 @@ impl Bench<'_> {
             reflectance_scale: self.card.brightness.of(example.info.dtype.stored()),
             ..self.settings.clone()
         };
-        let reference = match self.references {
-            Some(references) => Some(example.partner(references.read(index)?)?),
-            None => None,
-        };
         let hidden = match redraws {
             true => self.shown(&example),
             false => hide(&example.image, &mask),
         };
+        let roles = roles::choose(&example.info).ok();
         let mut pair = Pair {
+            red_nir: roles.and_then(|(roles, _)| Some((roles.red, roles.nir?))),
             example,
             hole,
             bands,
@@ -123,14 +169,26 @@ impl Bench<'_> {
         for method in self.methods {
             let started = Instant::now();
             let (filled, more) = if *method == MODEL {
-                let sink = self.restore(&pair, &hidden, reference.as_ref(), &mask, &settings)?;
+                let sink = self.restore(&pair, &hidden, &others, &mask, &settings)?;
                 (sink.image, Some((sink.std, sink.sample)))
             } else if redraws {
                 (hidden.clone(), None)
+            } else if *method == NETWORK {
+                let sink = self.restore(&pair, &hidden, &[], &mask, &settings)?;
+                (sink.image, None)
+            } else if let Ok(dates) = method.parse::<DateMethod>() {
+                let settings = RestoreSettings {
+                    dates: Some(Choice::all(dates)),
+                    ..settings.clone()
+                };
+                let sink = self.restore(&pair, &hidden, &others, &mask, &settings)?;
+                (sink.image, None)
             } else {
                 let valid = &pair.example.valid;
-                let filled = classical(method, &hidden, reference.as_ref(), &mask, valid);
-                (filled, None)
+                (
+                    classical(method, &hidden, others.first(), &mask, valid),
+                    None,
+                )
             };
             let seconds = started.elapsed().as_secs_f64();
             let stored = pair.example.as_stored(&filled, &pair.hole)?;
@@ -165,7 +223,7 @@ impl Bench<'_> {
         &self,
         pair: &Pair,
         hidden: &Raster,
-        reference: Option<&Example>,
+        others: &[Other],
         mask: &Mask,
         settings: &RestoreSettings,
     ) -> Result<MemorySink> {
@@ -182,9 +240,19 @@ impl Bench<'_> {
             return Ok(sink);
         }
         let mut source = MemorySource::new(hidden, mask, valid);
-        if let Some(other) = reference {
-            source = source.with_reference(&other.image, &other.valid);
+        for other in others {
+            source = source.with_date(&other.image, &other.observed, other.days);
         }
+        // As the command restores: with several dates by what does best on visible ground.
+        let choose = others.len() > 1 && settings.dates.is_none();
+        let test = match choose && settings.method == Some(core::Method::Direct) {
+            true => core::self_test(&mut source, self.model, settings, false)?,
+            false => None,
+        };
+        let settings = &RestoreSettings {
+            dates: settings.dates.or(test.map(|test| test.choice())),
+            ..settings.clone()
+        };
         let mut sink = MemorySink::new(hidden);
         if self.sample {
             sink = sink.with_sample();
@@ -211,18 +279,18 @@ fn hide(image: &Raster, mask: &Mask) -> Raster {
 fn classical(
     method: &str,
     hidden: &Raster,
-    reference: Option<&Example>,
+    reference: Option<&Other>,
     mask: &Mask,
     valid: &Mask,
 ) -> Raster {
     // Where the search finds nothing gdal_fillnodata leaves a hole; the mean stands in.
     let smooth = || fill::smooth(hidden, mask, valid, IDW_DISTANCE_PX);
     match (method, reference) {
-        ("fill", _) => fill::soft(hidden, mask, valid, IDW_DISTANCE_PX),
+        (FILL, _) => fill::soft(hidden, mask, valid, IDW_DISTANCE_PX),
         ("mean", _) => fill::mean(hidden, mask, valid),
-        ("regression", Some(other)) => {
+        (LOCAL, Some(other)) => {
             let (hole, visible) = (valid.and(mask), valid.and_not(mask));
-            let (other, seen) = (&other.image, &other.valid);
+            let (other, seen) = (&other.image, &other.observed);
             rival::local_regression(hidden, &hole, &visible, other, seen, &smooth())
         }
         _ => smooth(),
@@ -246,8 +314,13 @@ impl Pair {
         let (prediction, _) = example.for_scoring(&stored);
         let all_valid = example.valid.count() == example.valid.data.len();
         let valid = (!all_valid).then_some(&example.valid);
+        let of_model = positions(&self.bands.bands, &example.info.data_bands());
         Fill {
             method,
+            model_psnr_db: psnr_of_bands(&truth, &prediction, &of_model, hole, range),
+            ndvi: self
+                .red_nir
+                .and_then(|bands| ndvi_error(&truth, &prediction, bands, hole)),
             scores: score_both(&truth, &prediction, hole, valid, range),
             stored,
             seconds,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use unclouded_core::raster::{Mask, Raster};
 
-use super::images::{Example, Images, stem};
+use super::images::Example;
 use super::pair::Pair;
 use crate::failure::{Failure, Result};
 use crate::gdal_io::dtype::DataType;
@@ -30,13 +30,13 @@ impl Folders {
     pub fn prepare(
         own: Option<&Path>,
         all: Option<&Path>,
-        images: &Images,
+        names: &[String],
         inputs: &[&Path],
     ) -> Result<Self> {
         for (option, folder) in [("--save", own), ("--save-all", all)] {
             if let Some(folder) = folder {
                 prepare(option, folder, inputs)?;
-                names_differ(option, images)?;
+                names_differ(option, names)?;
             }
         }
         Ok(Folders {
@@ -102,8 +102,8 @@ fn prepare(option: &str, folder: &Path, inputs: &[&Path]) -> Result<()> {
 }
 
 /// `a.png` and `a.tif` would both become `a`.
-fn names_differ(option: &str, images: &Images) -> Result<()> {
-    let mut names: Vec<String> = images.files().iter().map(|path| stem(path)).collect();
+fn names_differ(option: &str, names: &[String]) -> Result<()> {
+    let mut names = names.to_vec();
     names.sort();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => Err(Failure::mismatch(

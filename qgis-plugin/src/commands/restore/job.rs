@@ -109,6 +109,11 @@ impl Job {
             if !is_output_of(&paths.output, &scene, &expected) {
                 return Err(pending::exists(&paths.output));
             }
+            if let Some((name, path)) = paths.outputs().iter().find(|(_, path)| !path.exists()) {
+                let expected = format!("{} beside the complete output", path.display());
+                return Err(Failure::mismatch(name, expected, "none")
+                    .hint("it was not asked for then; --overwrite computes all of it anew"));
+            }
             complete(&paths, reporter);
             return Ok(None);
         }

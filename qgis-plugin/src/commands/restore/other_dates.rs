@@ -15,6 +15,9 @@ use crate::gdal_io::reference::{ReferenceReader, Shown};
 use crate::gdal_io::scene::Scene;
 use crate::progress::Reporter;
 
+/// Days from the scene to an image, where they are known, its file, and what was said of its clouds.
+type Dated<'a> = (Option<i32>, &'a Path, Option<&'a MaskRequest>);
+
 /// The images of other dates that tell something of the holes. Those that are nearest in time are
 /// looked at first (in the order of their names where no date is known), until there are enough.
 ///
@@ -28,7 +31,9 @@ pub fn find(
     reporter: &Reporter,
 ) -> Result<Vec<ReferenceReader>> {
     if let [(path, clouds)] = &paths.references[..] {
-        let reference = ReferenceReader::open(path, clouds.as_ref(), scene)?;
+        let days = args.date.or_else(|| date::of(&paths.scene, &scene.dataset));
+        let days = days.zip(date_of(path)).and_then(days_between);
+        let reference = ReferenceReader::open(path, clouds.as_ref(), scene)?.taken(days);
         for note in reference.notes() {
             reporter.info(note);
         }
@@ -37,12 +42,12 @@ pub fn find(
     let most = usize::from(args.max_references);
     let mut found: Vec<ReferenceReader> = Vec::new();
     let mut unasked = 0;
-    for (path, clouds) in in_time(args, paths, scene, reporter) {
+    for (days, path, clouds) in in_time(args, paths, scene, reporter) {
         if found.len() == most {
             unasked += 1;
             continue;
         }
-        let reference = open_one(path, clouds, scene)?;
+        let reference = open_one(path, clouds, scene)?.taken(days);
         match useful_of_several(reference, scene, mask, reporter) {
             Ok(reference) => found.extend(reference),
             Err(failure) if failure.exit == Exit::Interrupted => return Err(failure),
@@ -91,7 +96,7 @@ fn in_time<'a>(
     paths: &'a RestorePaths,
     scene: &Scene,
     reporter: &Reporter,
-) -> Vec<(&'a Path, Option<&'a MaskRequest>)> {
+) -> Vec<Dated<'a>> {
     let own = args.date.or_else(|| date::of(&paths.scene, &scene.dataset));
     let bounded = args.max_days.is_some() || args.no_future;
     if own.is_none() && bounded && !paths.references.is_empty() {
@@ -107,15 +112,15 @@ fn in_time<'a>(
     let (mut undated, mut outside) = (0, 0);
     for (path, clouds) in paths.references.iter().filter(|(path, _)| !same(path)) {
         let taken = date_of(path);
-        let days = own.zip(taken).map(|(own, taken)| (taken - own).num_days());
+        let days = own.zip(taken).and_then(days_between);
         undated += usize::from(days.is_none());
         let late = args.no_future && days.is_some_and(|days| days > 0);
         let far = days
             .zip(args.max_days)
-            .is_some_and(|(days, most)| days.unsigned_abs() > u64::from(most));
+            .is_some_and(|(days, most)| days.unsigned_abs() > most);
         match late || far {
             true => outside += 1,
-            false => kept.push((days.map_or(u64::MAX, i64::unsigned_abs), path, clouds)),
+            false => kept.push((days, path.as_path(), clouds.as_ref())),
         }
     }
     if outside > 0 {
@@ -128,10 +133,14 @@ fn in_time<'a>(
             "{undated} references have no date in their names or metadata and are asked whenever they were taken"
         ));
     }
-    kept.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
-    kept.into_iter()
-        .map(|(_, path, clouds)| (path.as_path(), clouds.as_ref()))
-        .collect()
+    let far = |days: Option<i32>| days.map_or(u32::MAX, i32::unsigned_abs);
+    kept.sort_by(|a, b| (far(a.0), a.1).cmp(&(far(b.0), b.1)));
+    kept
+}
+
+/// Days from one date to another, as far as they can be counted.
+fn days_between((from, to): (NaiveDate, NaiveDate)) -> Option<i32> {
+    i32::try_from((to - from).num_days()).ok()
 }
 
 fn date_of(path: &Path) -> Option<NaiveDate> {

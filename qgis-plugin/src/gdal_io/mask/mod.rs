@@ -30,6 +30,7 @@ use self::raster::RasterMask;
 use self::request::{MaskFrom, MaskRequest};
 use self::rule::Rule;
 use self::vector::VectorMask;
+use super::mask_file;
 use super::scene::Scene;
 use super::{exists, open_raster};
 use crate::failure::{Failure, Result};
@@ -321,7 +322,8 @@ fn from_raster(
     // A classification that knows no cloud is an answer, a list of values that never occur a
     // mistake.
     let empty = !bits.any();
-    let clear = empty && mask.knows_no_cloud();
+    // A mask that this program wrote says so: without clouds it is no wrong file.
+    let clear = empty && (mask.knows_no_cloud() || mask_file::is_one(dataset));
     Ok(Marked {
         nothing: (empty && !clear).then(|| mask.nothing_marked(path)),
         clear,
