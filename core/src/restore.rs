@@ -49,7 +49,9 @@ pub use redraw::redraw;
 pub use redraw::redraw_async;
 pub use scratch::{MemoryScratch, Scratch};
 pub use segments::{tiles_in_flight, widest_segment_px};
-pub use self_test::{SelfTest, Tested, self_test, self_test_async};
+#[cfg(not(target_family = "wasm"))]
+pub use self_test::self_test;
+pub use self_test::{SelfTest, Tested, self_test_async};
 pub use settings::{Effort, Quality, RestoreSettings, Subject, Wish, Written};
 pub use texture::{texture_bytes, usual_tile_px};
 

@@ -335,6 +335,13 @@ pub struct RestoreArgs {
     #[arg(long, value_name = "U.tif", help_heading = "More outputs")]
     pub uncertainty: Option<PathBuf>,
 
+    /// Leave pixels whose standard deviation would be above this in any band, in the scene's units
+    ///
+    /// They become nodata where the scene has such a value, else they stay as they were; the
+    /// provenance says which they are (3).
+    #[arg(long, value_name = "U", value_parser = positive, help_heading = "More outputs")]
+    pub max_uncertainty: Option<f32>,
+
     /// Also write which pixels are nodata (0), observed (1) and filled (2)
     #[arg(long, value_name = "P.tif", help_heading = "More outputs")]
     pub provenance: Option<PathBuf>,
@@ -388,6 +395,14 @@ pub struct RestoreArgs {
     /// Say what would be done, with memory and time, and write nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// A number above 0.
+fn positive(text: &str) -> Result<f32, String> {
+    let number = text.parse::<f32>().ok();
+    number
+        .filter(|number| number.is_finite() && *number > 0.0)
+        .ok_or_else(|| "expected a number above 0".to_owned())
 }
 
 /// Four numbers after one option.

@@ -26,6 +26,10 @@ const WIDEST_MARGIN_PX: usize = 512;
 /// Visible pixels that are enough for a model.
 const ENOUGH_PX: usize = 4000;
 
+/// A visible pixel that is missed by more standard deviations than this, such as the rim of a cloud,
+/// counts as if it were missed by so many where residuals are carried into holes.
+const MOST_CARRIED: f32 = 1.5;
+
 /// Which method suggests which bands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Choice {
@@ -188,8 +192,19 @@ pub(super) fn filled(
     }
     let everywhere = Mask::new(image.height, image.width, true);
     let prediction = fill::soft(suggested, &observed.invert(), &everywhere, ground.reach_px);
-    // It has the scene's own brightness.
-    let mut smooth = ground.carry(image, &prediction, &vec![0.0; image.bands]);
+    let mut missed = guide::subtract(image, &prediction);
+    for band in 0..image.bands {
+        let values = missed
+            .band_mut(band)
+            .iter_mut()
+            .zip(suggestion.std.band(band));
+        for (value, std) in values.filter(|(_, std)| **std > 0.0) {
+            *value = value.clamp(-MOST_CARRIED * std, MOST_CARRIED * std);
+        }
+    }
+    // They have the scene's own brightness: nothing is missed far away.
+    let mut smooth = ground.soft(&missed, &vec![0.0; image.bands]);
+    guide::add(&mut smooth, &prediction);
     for band in (0..image.bands).filter(|band| takes_values(*band)) {
         let values = smooth.band_mut(band).iter_mut().zip(suggested.band(band));
         let flags = ground.targets.data.iter().zip(&observed.data);

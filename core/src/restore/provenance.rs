@@ -13,6 +13,9 @@ pub const OBSERVED: u8 = 1;
 /// Provenance value of a pixel that was filled, that is, invented.
 pub const FILLED: u8 = 2;
 
+/// Provenance value of a masked pixel that was left, since its fill would be too uncertain.
+pub const LEFT: u8 = 3;
+
 /// The provenance raster, `[height, width]`: [`FILLED`] where masked (true = fill) and valid
 /// (true = data), [`OBSERVED`] at the other valid pixels, [`NODATA`] elsewhere.
 /// Both masks are of one size.

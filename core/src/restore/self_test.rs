@@ -294,8 +294,9 @@ fn suggest(model: &DatesModel, source: &mut dyn SceneSource, window: Window) -> 
         let part = model.predict(&dates, bands);
         let to = row * window.width..row * window.width + part.observed.data.len();
         for band in 0..bands {
-            let values = part.image.band(band);
-            all.image.band_mut(band)[to.clone()][..values.len()].copy_from_slice(values);
+            let (values, std) = (part.image.band(band), part.std.band(band));
+            all.image.band_mut(band)[to.clone()].copy_from_slice(values);
+            all.std.band_mut(band)[to.clone()].copy_from_slice(std);
         }
         all.observed.data[to].copy_from_slice(&part.observed.data);
     }

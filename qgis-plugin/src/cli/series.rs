@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 use clap::Args;
 
-use super::{RestoreArgs, RunArgs};
+use super::{RestoreArgs, RunArgs, positive};
 use crate::gdal_io::encoding::OffsetChoice;
 use crate::gdal_io::format::Compress;
 use crate::gdal_io::mask::request::MaskFrom;
@@ -121,7 +121,11 @@ pub struct SeriesArgs {
     #[arg(long, help_heading = "More outputs")]
     pub uncertainty: bool,
 
-    /// Also write which pixels were filled, and from which date: OUT/NAME_provenance.tif
+    /// Leave pixels whose standard deviation would be above this, as of `restore`
+    #[arg(long, value_name = "U", value_parser = positive, help_heading = "More outputs")]
+    pub max_uncertainty: Option<f32>,
+
+    /// Also write which pixels were filled: OUT/NAME_provenance.tif
     #[arg(long, help_heading = "More outputs")]
     pub provenance: bool,
 
@@ -187,6 +191,7 @@ impl SeriesArgs {
             run: self.run.clone(),
             bands: self.bands.clone(),
             uncertainty: None,
+            max_uncertainty: self.max_uncertainty,
             provenance: None,
             preview: None,
             cog: false,

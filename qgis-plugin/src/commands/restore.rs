@@ -164,6 +164,7 @@ fn fill(
         provenance: paths.provenance.as_deref(),
         overwrite,
         format: job.format,
+        max_uncertainty: job.max_uncertainty,
     };
     let rows = scene.info.height as u64;
     reporter.stage("survey", rows);
@@ -196,6 +197,7 @@ fn fill(
         };
         sink.finish(outcome.map_err(Failure::from))
     })?;
+    let left_px = written.left_px;
     let temporary = written.scene.path().to_owned();
     reporter.stage("verify", scene.info.height as u64);
     let verified = verify::verify(scene, mask, *coverage, &temporary, |rows| {
@@ -216,10 +218,14 @@ fn fill(
     let mut text = format!(
         "{}: {} pixels filled, {} of {} clear pixels changed, {seconds:.1} s",
         paths.output.display(),
-        coverage.fill,
+        coverage.fill - left_px,
         verified.changed,
         verified.clear
     );
+    if left_px > 0 {
+        text +=
+            &format!("\n{left_px} pixels left: their fill would be more uncertain than asked for");
+    }
     let mut outputs = serde_json::Map::new();
     for (name, path) in paths.outputs() {
         outputs.insert(name.trim_start_matches("--").into(), json!(path));
@@ -231,7 +237,7 @@ fn fill(
         &text,
         json!({
             "outputs": outputs, "pixels": coverage, "clear_pixels": verified.clear,
-            "clear_pixels_changed": verified.changed, "seconds": seconds,
+            "clear_pixels_changed": verified.changed, "left_pixels": left_px, "seconds": seconds,
             "tiles": summary.tiles, "provenance": job.provenance(&model.sha256),
             "self_test": test,
         }),

@@ -31,6 +31,7 @@ pub fn key(job: &Job, checkpoint_sha256: &str) -> Result<Key> {
         "bands": job.bands.bands,
         "shift": info.encoding.shift,
         "uncertainty": job.paths.uncertainty.is_some(),
+        "max_uncertainty": job.max_uncertainty,
         "device": job.device.kind,
     });
     hash.update(words.to_string());

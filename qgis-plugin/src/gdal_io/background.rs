@@ -162,6 +162,7 @@ mod tests {
                 provenance: None,
                 overwrite: false,
                 format: Format::default(),
+                max_uncertainty: None,
             },
             tags: &[],
             mask: &mask,

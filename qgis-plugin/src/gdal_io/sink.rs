@@ -34,6 +34,8 @@ pub struct Targets<'a> {
     pub overwrite: bool,
     /// How they are stored.
     pub format: Format,
+    /// Above this standard deviation, in any band, a fill is not written: scene units.
+    pub max_uncertainty: Option<f32>,
 }
 
 /// A raster being written.
@@ -55,6 +57,8 @@ pub struct GdalSink<'a> {
     provenance: Option<Output>,
     mask: Option<&'a MaskReader>,
     journal: Option<&'a mut Journal>,
+    max_uncertainty: Option<f32>,
+    left_px: u64,
     errors_before: u64,
 }
 
@@ -65,6 +69,8 @@ pub struct Written {
     pub scene: PendingFile,
     /// The others.
     pub more: Vec<PendingFile>,
+    /// Pixels that were not filled, since that would be too uncertain.
+    pub left_px: u64,
 }
 
 impl Written {
@@ -122,6 +128,8 @@ impl<'a> GdalSink<'a> {
             provenance,
             mask: None,
             journal: None,
+            max_uncertainty: targets.max_uncertainty,
+            left_px: 0,
             errors_before,
         })
     }
@@ -191,7 +199,11 @@ impl<'a> GdalSink<'a> {
             ))
             .hint("is there room on the disk?"));
         }
-        Ok(Written { scene, more })
+        Ok(Written {
+            scene,
+            more,
+            left_px: self.left_px,
+        })
     }
 
     fn write_band<T: Native + 'static>(
@@ -199,13 +211,17 @@ impl<'a> GdalSink<'a> {
         band: usize,
         filled: &[f32],
         rows: &FilledRows,
+        left: Option<&Mask>,
     ) -> Result<()> {
         let info = &self.scene.info;
         let nodata = info.missing_value().and_then(T::nodata);
         let shift = info.encoding.shift;
         let mut values = self.read::<T>(band, rows.window)?;
-        for ((value, fill), on) in values.iter_mut().zip(filled).zip(&rows.filled.data) {
-            if !on {
+        let places = values.iter_mut().zip(filled).enumerate();
+        for (at, (value, fill)) in places.filter(|(at, _)| rows.filled.data[*at]) {
+            if left.is_some_and(|left| left.data[at]) {
+                // As it was, where no value says that there is none.
+                *value = nodata.unwrap_or(*value);
                 continue;
             }
             if !fill.is_finite() {
@@ -256,9 +272,12 @@ impl<'a> GdalSink<'a> {
         if let Some(observed) = self.observed(&rows)? {
             rows.valid = observed;
         }
+        let limit = self.max_uncertainty;
+        let left = limit.and_then(|limit| too_uncertain(&rows, limit));
+        self.left_px += left.as_ref().map_or(0, |left| left.count() as u64);
         for (position, band) in self.bands.clone().into_iter().enumerate() {
             for_dtype!(self.scene.info.dtype, T => {
-                self.write_band::<T>(band, rows.image.band(position), &rows)?;
+                self.write_band::<T>(band, rows.image.band(position), &rows, left.as_ref())?;
             });
         }
         self.copy_others(rows.window)?;
@@ -269,12 +288,26 @@ impl<'a> GdalSink<'a> {
             advance(output, height)?;
         }
         if let Some(output) = &mut self.provenance {
-            let values = provenance::classify(&rows.filled, &rows.valid);
+            let mut values = provenance::classify(&rows.filled, &rows.valid);
+            let left = left.iter().flat_map(|left| &left.data);
+            let left = values.iter_mut().zip(left).filter(|(_, left)| **left);
+            left.for_each(|(value, _)| *value = provenance::LEFT);
             output.rows.put(1, values);
             advance(output, height)?;
         }
         Ok(())
     }
+}
+
+/// Which filled pixels have a standard deviation above `limit` in any band.
+fn too_uncertain(rows: &FilledRows, limit: f32) -> Option<Mask> {
+    let std = rows.std.as_ref()?;
+    let wide = |at: usize| (0..std.bands).any(|band| std.band(band)[at] > limit);
+    let filled = rows.filled.data.iter().enumerate();
+    Some(Mask {
+        data: filled.map(|(at, filled)| *filled && wide(at)).collect(),
+        ..rows.filled.clone()
+    })
 }
 
 fn advance(output: &mut Output, height: usize) -> Result<()> {

@@ -85,6 +85,7 @@ impl Fixture {
             provenance: Some(&kinds),
             overwrite: false,
             format: Format::default(),
+            max_uncertainty: None,
         };
         let mut sink = GdalSink::create(scene, &targets, &[("SEED".into(), "7".into())])?;
         for (row, height) in [(0, 13), (13, HEIGHT - 13)] {

@@ -22,10 +22,11 @@ const KEPT_DOMAINS: [&str; 3] = ["", "RPC", "IMAGERY"];
 
 /// How a viewer shows the provenance: observed pale, filled in a colour that stands out for
 /// colour-blind eyes as well.
-const COLORS: [(u8, [i16; 3]); 3] = [
+const COLORS: [(u8, [i16; 3]); 4] = [
     (provenance::NODATA, [0, 0, 0]),
     (provenance::OBSERVED, [222, 222, 222]),
     (provenance::FILLED, [213, 94, 0]),
+    (provenance::LEFT, [0, 114, 178]),
 ];
 
 /// Key and value of a metadata item.
@@ -137,7 +138,8 @@ pub fn create_uncertainty(
     create().map_err(|error| unwritable(file.target(), &error))
 }
 
-/// Create the uint8 raster that says what every pixel is: 0 nodata, 1 observed, 2 filled.
+/// Create the uint8 raster that says what every pixel is: 0 nodata, 1 observed, 2 filled, 3
+/// left as too uncertain.
 ///
 /// # Errors
 /// Exit 1 if the file cannot be created.
@@ -168,7 +170,7 @@ pub fn create_provenance(
         }
         band.set_color_table(&colors);
         // Not as category names: GDAL puts these into a file beside the GeoTIFF.
-        band.set_metadata_item("CLASSES", "0=nodata,1=observed,2=filled", "")?;
+        band.set_metadata_item("CLASSES", "0=nodata,1=observed,2=filled,3=left", "")?;
         Ok(output)
     };
     create().map_err(|error| unwritable(file.target(), &error))

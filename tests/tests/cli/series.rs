@@ -20,9 +20,12 @@ type Rectangle = (usize, usize, usize, usize);
 fn value(band: usize, col: usize, row: usize, day: u32) -> f64 {
     let field = f64::from(((col / 7 + 3 * (row / 5)) % 5) as u32);
     let grain = f64::from(((col * 7919 + row * 104_729) % 97) as u32);
+    // What is odd about a day.
+    let odd = (col * 31 + row * 17 + band * 5) as u32 ^ day.wrapping_mul(2_654_435_761);
+    let odd = f64::from(odd.wrapping_mul(2_246_822_519) >> 27);
     let season = f64::from(day) / 30.0;
     let green = [20.0, 35.0, 60.0, 450.0][band] * (field - season).abs();
-    [420.0, 520.0, 480.0, 1800.0][band] + green + grain
+    [420.0, 520.0, 480.0, 1800.0][band] + green + grain + odd
 }
 
 /// Writes the date of a day of June 2020.
@@ -164,6 +167,38 @@ fn methods_have_names_and_the_best_is_chosen() {
     // Chosen on other ground, band group by band group.
     assert!(of("auto.tif") < 1.2 * of("regression.tif"));
     assert_eq!(tag("copy.tif", "UNCLOUDED_DATES").as_deref(), Some("copy"));
+
+    // What is too uncertain is left as it was: this scene has no nodata value.
+    let (provenance, uncertainty) = (at("provenance.tif"), at("uncertainty.tif"));
+    restored("sure.tif", &["--uncertainty", text(&uncertainty)]).ok();
+    let mut widest: Vec<f64> = read(&uncertainty)[3]
+        .iter()
+        .copied()
+        .filter(|u| *u > 0.0)
+        .collect();
+    widest.sort_by(f64::total_cmp);
+    let limit = widest[widest.len() / 2].to_string();
+    let wary = [
+        "--max-uncertainty",
+        &limit,
+        "--provenance",
+        text(&provenance),
+    ];
+    let wary = restored("wary.tif", &wary).ok();
+    assert!(wary.stdout.contains("pixels left"), "{wary:#?}");
+    let (told, wary) = (&read(&provenance)[0], &read(&at("wary.tif"))[3]);
+    let (before, auto) = (&read(&scene)[3], &read(&at("auto.tif"))[3]);
+    for (at, told) in told.iter().enumerate() {
+        let expected = if *told == 2.0 { auto[at] } else { before[at] };
+        assert_eq!(wary[at], expected, "{at}: {told}");
+    }
+    let count = |value: f64| told.iter().filter(|told| **told == value).count();
+    assert!(
+        count(3.0) > 50 && count(2.0) > 50,
+        "{} {} {limit} {widest:?}",
+        count(2.0),
+        count(3.0)
+    );
 
     let output = at("none.tif");
     let alone = [

@@ -47,6 +47,8 @@ pub struct Job {
     pub coverage: Coverage,
     /// How the outputs are stored.
     pub format: Format,
+    /// Above this standard deviation a fill is not written, scene units.
+    pub max_uncertainty: Option<f32>,
     /// How the run keeps within its memory.
     pub memory: MemoryPlan,
 }
@@ -66,16 +68,19 @@ impl Job {
         let checkpoint = Checkpoint::find(args.run.model.as_deref())?;
         let card = checkpoint.card()?;
         let bands = rgb::choose(&scene.info, args.bands.as_deref(), &card.bands)?;
-        let least_samples = if paths.uncertainty.is_some() { 4 } else { 1 };
+        let needs_spread = paths.uncertainty.is_some() || args.max_uncertainty.is_some();
+        let least_samples = if needs_spread { 4 } else { 1 };
         let model_bands = positions(&bands.bands, &scene.data_bands());
         let subject = subject(&card, &scene.info, model_bands);
         let wish = wish(&args.run, least_samples)?;
         let mut settings = RestoreSettings::resolve(&card, &wish, &subject)?;
-        if paths.uncertainty.is_some() && !settings.has_spread() {
-            return Err(
-                Failure::mismatch("--uncertainty", "at least 2 --samples", "1")
-                    .hint("the uncertainty is the spread of several samples; try --samples 8"),
-            );
+        if needs_spread && !settings.has_spread() {
+            let option = match args.max_uncertainty {
+                Some(_) => "--max-uncertainty",
+                None => "--uncertainty",
+            };
+            return Err(Failure::mismatch(option, "at least 2 --samples", "1")
+                .hint("the uncertainty is the spread of several samples; try --samples 8"));
         }
         let device = device::choose(args.run.device)?;
         let most = usize::from(args.max_references).min(paths.references.len());
@@ -130,6 +135,7 @@ impl Job {
         }
         Ok(Some(Job {
             format,
+            max_uncertainty: args.max_uncertainty,
             memory,
             paths,
             scene,
