@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::CHUNK;
 use super::regression::{Regression, Table};
 
 /// Dates that one model knows at the most: what a hole needs where every date is clouded in part.
@@ -69,38 +68,53 @@ pub(super) fn choose(sampled: Vec<Sampled>, most: usize, hidden: usize) -> Vec<S
     chosen
 }
 
+/// A date that is an outlier at a pixel that is fitted to has no say there; from what disagreement on
+/// each of them is one.
+pub(super) fn set_outliers_aside(chosen: &mut [Sampled], scene: &Table) -> Vec<f32> {
+    let alone: Vec<Regression> = chosen.iter().map(|date| date.alone.clone()).collect();
+    let predicted = chosen.iter().map(|date| date.alone.predict(&date.features));
+    let predicted: Vec<Table> = predicted.collect();
+    let observed = |n: usize, i: usize| chosen[i].observed[n];
+    let limits = limits(&predicted, &alone, observed, scene);
+    let seen = agreeing(&predicted, &alone, &limits, observed);
+    for (n, (seen, _)) in seen.into_iter().enumerate() {
+        for (i, date) in chosen.iter_mut().enumerate() {
+            date.observed[n] = seen >> i & 1 == 1;
+        }
+    }
+    limits
+}
+
 /// From what disagreement on each date has no say at a pixel, in standard deviations squared.
 ///
 /// Where a date disagrees with the median of all it is either clouded or the only one to show what
 /// changed: the visible ground tells which. A date that is nearer to the scene than the median
 /// where they disagree is always heard.
-pub(super) fn limits(chosen: &[Sampled], scene: &Table) -> Vec<f32> {
+fn limits(
+    predicted: &[Table],
+    alone: &[Regression],
+    observed: impl Fn(usize, usize) -> bool,
+    scene: &Table,
+) -> Vec<f32> {
     // Squared distance of each date and of the median to the scene, and from how many pixels.
-    let mut found = vec![(0.0f64, 0.0f64, 0usize); chosen.len()];
-    let alone: Vec<Regression> = chosen.iter().map(|date| date.alone.clone()).collect();
-    let usual = usual_misses(&alone, scene.columns());
-    let all: Vec<usize> = (0..scene.count).collect();
-    for rows in all.chunks(CHUNK) {
-        let of = |date: &Sampled| date.alone.predict(&date.features.select(rows));
-        let predicted: Vec<Table> = chosen.iter().map(of).collect();
-        let observed = |n: usize, i: usize| chosen[i].observed[rows[n]];
-        compare(&predicted, &alone, observed, |n, at| {
-            for (i, deviation) in &at.deviations {
-                if *deviation <= OUTLIER * OUTLIER {
-                    continue;
-                }
-                let (own, median, count) = &mut found[*i];
-                *count += 1;
-                for (band, middle) in at.median.iter().enumerate() {
-                    let left = usual[band].max(f32::MIN_POSITIVE);
-                    let truth = scene.column(band)[rows[n]];
-                    let value = predicted[*i].column(band)[n];
-                    *own += f64::from((value - truth) / left).powi(2);
-                    *median += f64::from((middle - truth) / left).powi(2);
-                }
+    let mut found = vec![(0.0f64, 0.0f64, 0usize); alone.len()];
+    let usual = usual_misses(alone, scene.columns());
+    compare(predicted, alone, observed, |n, at| {
+        for (i, deviation) in &at.deviations {
+            if *deviation <= OUTLIER * OUTLIER {
+                continue;
             }
-        });
-    }
+            let (own, median, count) = &mut found[*i];
+            *count += 1;
+            for (band, middle) in at.median.iter().enumerate() {
+                let left = usual[band].max(f32::MIN_POSITIVE);
+                let truth = scene.column(band)[n];
+                let value = predicted[*i].column(band)[n];
+                *own += f64::from((value - truth) / left).powi(2);
+                *median += f64::from((middle - truth) / left).powi(2);
+            }
+        }
+    });
     let limit = |(own, median, count): &(f64, f64, usize)| match *count {
         // Nothing tells.
         ..LEAST_EVIDENCE => FAR_OUTLIER * FAR_OUTLIER,
@@ -108,23 +122,6 @@ pub(super) fn limits(chosen: &[Sampled], scene: &Table) -> Vec<f32> {
         _ => f32::INFINITY,
     };
     found.iter().map(limit).collect()
-}
-
-/// A date that is an outlier at a pixel that is fitted to has no say there.
-pub(super) fn set_outliers_aside(chosen: &mut [Sampled], limits: &[f32], pixels: usize) {
-    let all: Vec<usize> = (0..pixels).collect();
-    let regressions: Vec<Regression> = chosen.iter().map(|date| date.alone.clone()).collect();
-    for rows in all.chunks(CHUNK) {
-        let of = |date: &Sampled| date.alone.predict(&date.features.select(rows));
-        let predicted: Vec<Table> = chosen.iter().map(of).collect();
-        let observed = |n: usize, i: usize| chosen[i].observed[rows[n]];
-        let seen = agreeing(&predicted, &regressions, limits, observed);
-        for (row, (seen, _)) in rows.iter().zip(seen) {
-            for (i, date) in chosen.iter_mut().enumerate() {
-                date.observed[*row] = seen >> i & 1 == 1;
-            }
-        }
-    }
 }
 
 /// As bits, which dates are observed at each pixel and agree with the median of all that are; and
@@ -166,6 +163,12 @@ struct Compared {
     median: Vec<f32>,
 }
 
+/// The median of some values, at least one, which it sorts.
+pub(super) fn median(values: &mut [f32]) -> f32 {
+    values.sort_by(f32::total_cmp);
+    (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0
+}
+
 /// How far a date alone misses the scene: the median over the dates, by band. Clouds that nobody
 /// knew of widen what one date misses, and would hide in it.
 fn usual_misses(alone: &[Regression], bands: usize) -> Vec<f32> {
@@ -205,9 +208,7 @@ fn compare(
             values.clear();
             let shown = at.deviations.iter();
             values.extend(shown.map(|(i, _)| predicted[*i].column(band)[n]));
-            values.sort_by(f32::total_cmp);
-            let middle = values.len() / 2;
-            let median = (values[(values.len() - 1) / 2] + values[middle]) / 2.0;
+            let median = median(&mut values);
             at.median[band] = median;
             if *usual > 0.0 {
                 for (i, deviation) in &mut at.deviations {

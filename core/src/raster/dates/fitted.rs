@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::choose::{Sampled, agreeing, limits, nested, set_outliers_aside, wanted_sets};
+use super::choose::{Sampled, agreeing, nested, set_outliers_aside, wanted_sets};
 use super::clusters::Clustered;
 use super::features::Features;
 use super::regression::{Regression, Table};
@@ -114,8 +114,7 @@ impl Fitted {
         weights: &[f32],
         hidden: usize,
     ) -> Self {
-        let limits = limits(&chosen, scene);
-        set_outliers_aside(&mut chosen, &limits, scene.count);
+        let limits = set_outliers_aside(&mut chosen, scene);
         let members = members(method);
         let mut wanted: Vec<(u32, bool)> = Vec::new();
         for clustered in [false, true] {

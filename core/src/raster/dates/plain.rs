@@ -1,5 +1,6 @@
 //! Values of other dates as they are: the nearest one, between two, the median.
 
+use super::choose::median;
 use super::features::Features;
 use super::regression::Table;
 use super::{DateMethod, NOT_DATED, Suggestion};
@@ -62,8 +63,7 @@ impl Plain {
                 for (band, out) in out.iter_mut().enumerate() {
                     values.clear();
                     values.extend(shown.iter().map(|i| value(*i, band)));
-                    values.sort_by(f32::total_cmp);
-                    *out = (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0;
+                    *out = median(&mut values);
                 }
                 shown.len()
             }

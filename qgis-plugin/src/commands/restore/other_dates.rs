@@ -31,8 +31,9 @@ pub fn find(
     reporter: &Reporter,
 ) -> Result<Vec<ReferenceReader>> {
     if let [(path, clouds)] = &paths.references[..] {
-        let days = args.date.or_else(|| date::of(&paths.scene, &scene.dataset));
-        let days = days.zip(date_of(path)).and_then(days_between);
+        let days = own_date(args, paths, scene)
+            .zip(date_of(path))
+            .and_then(days_between);
         let reference = ReferenceReader::open(path, clouds.as_ref(), scene)?.taken(days);
         for note in reference.notes() {
             reporter.info(note);
@@ -97,7 +98,7 @@ fn in_time<'a>(
     scene: &Scene,
     reporter: &Reporter,
 ) -> Vec<Dated<'a>> {
-    let own = args.date.or_else(|| date::of(&paths.scene, &scene.dataset));
+    let own = own_date(args, paths, scene);
     let bounded = args.max_days.is_some() || args.no_future;
     if own.is_none() && bounded && !paths.references.is_empty() {
         reporter.warning(
@@ -141,6 +142,11 @@ fn in_time<'a>(
 /// Days from one date to another, as far as they can be counted.
 fn days_between((from, to): (NaiveDate, NaiveDate)) -> Option<i32> {
     i32::try_from((to - from).num_days()).ok()
+}
+
+/// When the scene was taken, as far as that is known.
+fn own_date(args: &RestoreArgs, paths: &RestorePaths, scene: &Scene) -> Option<NaiveDate> {
+    args.date.or_else(|| date::of(&paths.scene, &scene.dataset))
 }
 
 fn date_of(path: &Path) -> Option<NaiveDate> {
